@@ -83,14 +83,25 @@ struct blk_stats {
 	uint64_t ns[BLK_OP_COUNT]; /* sum of latencies */
 };
 
-/** blk_create() - @b is owned from success on. */
-int blk_create(struct blk **out, struct blk_backend *b, const struct clock *clock,
+/**
+ * blk_create() - @b is owned from success on.
+ * @loop: where requests that fail a check complete; its clock measures. Borrowed.
+ *
+ * Errors: -ENOMEM.
+ */
+int blk_create(struct blk **out, struct blk_backend *b, struct loop *loop,
 	       struct err *e) MUST_CHECK;
 /** blk_destroy() - all requests must be done (blk_in_flight() is 0). NULL is allowed. */
 void blk_destroy(struct blk *k);
 
 void blk_info(const struct blk *k, struct blk_info *out);
-/** blk_submit() - never fails: a bad request completes with an error from the loop. */
+/**
+ * blk_submit() - never fails: a bad request completes with an error from the loop.
+ *
+ * -EINVAL: offset or length no multiple of BLK_SECTOR, outside the device, iovecs that do not add
+ * up to the length; -EROFS: changes a read-only device; -ENOTSUP: see struct blk_info. A request
+ * of no bytes (other than a flush) is checked and then succeeds without the provider.
+ */
 void blk_submit(struct blk *k, struct blk_req *r);
 /** blk_complete() - for providers: ends @r; ret 0 or -errno. */
 void blk_complete(struct blk_req *r, int ret);

@@ -83,9 +83,16 @@ void net_set_offloads(struct net *n, unsigned rx);
 void net_send(struct net *n, const struct net_hdr *h, const struct iovec *iov, unsigned n_iov,
 	      size_t len);
 void net_rx_enable(struct net *n, bool on);
-/** net_deliver() - for back ends: one frame up. False where it was dropped. */
+/**
+ * net_deliver() - for back ends: one frame up, on the loop's thread, while rx is enabled.
+ *
+ * @h NULL means nothing left to do. False where it was dropped (and counted): rx is off, no
+ * client, the client had no room, or @len is below an Ethernet header or above NET_FRAME_MAX.
+ */
 bool net_deliver(struct net_backend *b, const struct net_hdr *h, const struct iovec *iov,
 		 unsigned n_iov, size_t len);
+/** net_rx_drop() - for back ends: count a frame that was dropped before net_deliver(). */
+void net_rx_drop(struct net_backend *b);
 void net_stats(const struct net *n, struct net_stats *out);
 
 #endif
