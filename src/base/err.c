@@ -16,6 +16,7 @@ static void msg_cut(char *msg, int want)
 		memcpy(msg + ERR_MSG_MAX - 4, "...", 4);
 }
 
+#undef err_set /* err.h puts a macro over it for the analyzer */
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;

@@ -27,6 +27,10 @@ struct err {
  * Return: @code, so that callers can `return err_set(...)`.
  */
 int err_set(struct err *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+#ifdef __clang_analyzer__
+/* The analyzer sees no body, so it would follow paths on which a failure returns 0. */
+#define err_set(e, code, ...) ((void)err_set(e, code, __VA_ARGS__), (code))
+#endif
 
 /**
  * err_prefix() - put "what: " in front of a sentence that is set already.
