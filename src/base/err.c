@@ -59,6 +59,7 @@ enum holm_exit err_exit_code(int code)
 		{ 0, HOLM_EXIT_OK },
 		{ EINVAL, HOLM_EXIT_USAGE },
 		{ ERANGE, HOLM_EXIT_USAGE },
+		{ E2BIG, HOLM_EXIT_USAGE },
 		{ ENOENT, HOLM_EXIT_INPUT },
 		{ EISDIR, HOLM_EXIT_INPUT },
 		{ ENOTDIR, HOLM_EXIT_INPUT },

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * holm run: options to a configuration, then holm-vmm in this process's place.
+ *
+ * Theory of operation: nothing of the VM is made here. The configuration goes to holm-vmm as
+ * JSON in a memfd that exec keeps open; its number is the only argument. The terminal, the
+ * working directory and the exit code are those of holm-vmm, which takes this process over.
+ */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "cli/command.h"
+#include "proto/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct run {
+	struct vm_config config;
+	bool print_config;
+};
+
+static int read_config(struct vm_config *c, const char *path, struct err *e)
+{
+	MEM_AUTO uint8_t *text = NULL;
+	size_t len;
+	int ret = file_read(path, VM_CONFIG_MAX, &text, &len, e);
+
+	return ret ? ret : vm_config_decode(c, (const char *)text, len, path, false, e);
+}
+
+static int run_option(struct run *r, const struct cmd_option *opt, const char *value, struct err *e)
+{
+	if (!opt)
+		return err_set(e, -EINVAL,
+			       "'holm run' takes no argument '%.80s'; a kernel is named by "
+			       "--kernel FILE",
+			       value);
+	if (opt->field)
+		return vm_config_set(&r->config, opt->field, value, e);
+	if (!strcmp(opt->name, "config"))
+		return read_config(&r->config, value, e);
+	if (!strcmp(opt->name, "print-config"))
+		r->print_config = true;
+	else
+		r->config.dry_run = true;
+	return 0;
+}
+
+static int parse(struct run *r, const struct cmd *self, int argc, char **argv, struct err *e)
+{
+	struct opts o = { .cmd = self, .argc = argc, .argv = argv };
+	const struct cmd_option *opt;
+	const char *value;
+	int ret;
+
+	while ((ret = opts_next(&o, &opt, &value, e)) > 0) {
+		ret = run_option(r, opt, value, e);
+		if (ret)
+			return ret;
+	}
+	return ret;
+}
+
+int vmm_path(char *buf, size_t len, struct err *e)
+{
+	ssize_t n = readlink("/proc/self/exe", buf, len);
+	char *slash;
+
+	if (n < 0 || (size_t)n >= len)
+		return err_set(e, -ENOENT, "cannot find this program: /proc/self/exe: %s",
+			       n < 0 ? strerror(errno) : "too long");
+	buf[n] = '\0';
+	slash = strrchr(buf, '/');
+	if (!slash || (size_t)(slash - buf) + sizeof("/holm-vmm") > len)
+		return err_set(e, -ENOENT, "cannot find holm-vmm beside %s", buf);
+	memcpy(slash, "/holm-vmm", sizeof("/holm-vmm"));
+	if (access(buf, X_OK))
+		return err_set(e, -ENOENT, "%s: %s; it belongs beside holm", buf, strerror(errno));
+	return 0;
+}
+
+/* Does not return on success. */
+static int exec_vmm(const struct vm_config *c, struct err *e)
+{
+	MEM_AUTO char *text = vm_config_encode(c, true);
+	char path[VM_PATH_MAX + 1], arg[32];
+	FD_AUTO fd = -1;
+	int ret;
+
+	if (!text)
+		return err_set(e, -ENOMEM, "no memory for the configuration");
+	ret = vmm_path(path, sizeof(path), e);
+	if (ret)
+		return ret;
+	fd = memfd_create("holm-config", 0);
+	if (fd < 0)
+		return err_set(e, -errno, "cannot make a memfd: %s", strerror(errno));
+	ret = fd_write_full(fd, text, strlen(text));
+	if (ret)
+		return err_set(e, ret, "cannot write the configuration: %s", strerror(-ret));
+	snprintf(arg, sizeof(arg), "%d", fd);
+	execl(path, "holm-vmm", "--config-fd", arg, (char *)NULL);
+	return err_set(e, -errno, "cannot run %s: %s", path, strerror(errno));
+}
+
+int cmd_run(const struct cmd *self, int argc, char **argv)
+{
+	uint64_t start = clock_monotonic_ns();
+	struct run r = { 0 };
+	struct err e = { 0 };
+	int ret = vm_config_init(&r.config, &e);
+
+	if (!ret)
+		ret = parse(&r, self, argc, argv, &e);
+	if (!ret)
+		ret = vm_config_check(&r.config, &e);
+	if (!ret && r.print_config) {
+		MEM_AUTO char *text = vm_config_encode(&r.config, false);
+
+		if (text)
+			fputs(text, stdout);
+		else
+			ret = err_set(&e, -ENOMEM, "no memory for the configuration");
+	} else if (!ret) {
+		r.config.start_ns = start;
+		ret = exec_vmm(&r.config, &e);
+	}
+	vm_config_free(&r.config);
+	return ret ? cmd_fail(&e) : HOLM_EXIT_OK;
+}
