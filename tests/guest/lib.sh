@@ -114,3 +114,10 @@ boots() {
 	shift 2
 	guest_results boot "$boots_label" "$@"
 }
+
+# payload MODE FILE - builds the payload of tests/guest/payload.S for one mode
+payload() {
+	gcc -m32 -nostdlib -static -no-pie -DMODE_"$1" -DS5_TYPE="${S5_TYPE:-5}" \
+		-Wl,-N,-Ttext=0x100000,--build-id=none,-e,_start,--no-warn-rwx-segments \
+		"$TOP/tests/guest/payload.S" -o "$2"
+}

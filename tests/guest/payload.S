@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Payloads that need no kernel: a multiboot 1 ELF for each MODE, loaded at 1 MiB.
+ *
+ * Entry state: Multiboot Specification 0.6.96, section 3.2 (EAX = 0x2badb002, EBX = the
+ * information structure, flat 32-bit segments, paging off). EXIT checks the magic number, so a
+ * loader that enters wrongly is seen.
+ *
+ * exit: writes 42 to the debug-exit port (status 85)       triple: an exception without an IDT
+ * halt: waits for ever with interrupts off                  poweroff: ACPI S5
+ * kbd: resets by the keyboard controller                    cf9: resets by the reset register
+ * hello: a line on COM1, then as exit                       echo: COM1 in to COM1 out until 'q'
+ * spin: computes for ever                                   storm: writes to every port for ever
+ */
+#define MAGIC 0x1badb002
+#define FLAGS 2 /* bit 1: memory information wanted, section 3.1.2 */
+
+	.code32
+	.section .text
+	.globl _start
+	.align 4
+	.long MAGIC, FLAGS, -(MAGIC + FLAGS)
+_start:
+	cli
+	movl	$stack, %esp
+#if defined(MODE_exit)
+	cmpl	$0x2badb002, %eax
+	jne	fail
+	jmp	done
+#elif defined(MODE_triple)
+	lidt	empty
+	int3
+#elif defined(MODE_halt)
+1:	hlt
+	jmp	1b
+#elif defined(MODE_spin)
+1:	incl	%eax
+	jmp	1b
+#elif defined(MODE_poweroff)
+	movw	$0x604, %dx	/* PM1a control: SLP_EN, ACPI 6.5, 4.8.3.2.1 */
+	movw	$(S5_TYPE << 10 | 1 << 13), %ax
+	outw	%ax, %dx
+	jmp	fail
+#elif defined(MODE_kbd)
+	movb	$0xfe, %al
+	outb	%al, $0x64
+1:	hlt
+	jmp	1b
+#elif defined(MODE_cf9)
+	movw	$0xcf9, %dx
+	movb	$2, %al
+	outb	%al, %dx
+	movb	$6, %al
+	outb	%al, %dx
+1:	hlt
+	jmp	1b
+#elif defined(MODE_hello)
+	movl	$text, %esi
+2:	lodsb
+	testb	%al, %al
+	jz	done
+	call	put
+	jmp	2b
+#elif defined(MODE_echo)
+3:	movw	$0x3fd, %dx	/* line status: data ready is bit 0 */
+	inb	%dx, %al
+	testb	$1, %al
+	jz	3b
+	movw	$0x3f8, %dx
+	inb	%dx, %al
+	movb	%al, %bl
+	call	put
+	cmpb	$'q', %bl
+	jne	3b
+	jmp	done
+#elif defined(MODE_storm)
+	/* All ports but those that end or stop the machine; values from a small generator. */
+	movl	$0x12345678, %ebx
+4:	imull	$1103515245, %ebx
+	addl	$12345, %ebx
+	movl	%ebx, %edx
+	shrl	$8, %edx
+	movzwl	%dx, %edx
+	cmpw	$0xf4, %dx
+	je	4b
+	cmpw	$0xcf9, %dx
+	je	4b
+	cmpw	$0x64, %dx
+	je	4b
+	cmpw	$0x92, %dx
+	je	4b
+	movw	%dx, %cx
+	andw	$0xfff0, %cx
+	cmpw	$0x600, %cx
+	je	4b
+	cmpw	$0x510, %cx	/* fw_cfg's DMA would write over this program */
+	je	4b
+	movl	%ebx, %eax
+	outl	%eax, %dx
+	inl	%dx, %eax
+	incl	count
+	cmpl	$200000, count
+	jne	4b
+	jmp	done
+#endif
+
+done:
+	movb	$42, %al
+	outb	%al, $0xf4
+fail:
+	movb	$1, %al
+	outb	%al, $0xf4
+1:	hlt
+	jmp	1b
+
+put:	/* AL to COM1 when its holding register is empty: line status bit 5 */
+	pushl	%edx
+	pushl	%eax
+	movw	$0x3fd, %dx
+5:	inb	%dx, %al
+	testb	$0x20, %al
+	jz	5b
+	popl	%eax
+	movw	$0x3f8, %dx
+	outb	%al, %dx
+	popl	%edx
+	ret
+
+	.section .data
+	.align 8
+empty:	.word 0
+	.long 0
+count:	.long 0
+text:	.asciz "hello from the guest\r\n"
+	.section .bss
+	.align 16
+	.skip 4096
+stack:
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# A Linux machine with AMD-V, emulated by QEMU, to run the KVM engine in. Sourced after
+# tests/guest/lib.sh.
+#
+# The outer machine is Debian's cloud kernel with the small initramfs and a second archive behind
+# it: the KVM modules, holm and holm-vmm with the libraries they load, the inner guest's kernel
+# and initramfs, and /cmd, whose "T ok" lines come back over the serial line.
+
+OUTER_MODULES="irqbypass ccp kvm kvm-amd"
+
+# with_libraries DIR PROGRAM... - copies programs and what they load to their own paths below DIR
+with_libraries() {
+	root=$1
+	shift
+	for program in "$@"; do
+		{
+			echo "$program"
+			ldd "$program" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[ \t]*\(\/[^ ]*\) .*/\1/p'
+		} | while read -r file; do
+			mkdir -p "$root$(dirname "$file")"
+			[ -e "$root$file" ] || cp -L "$file" "$root$file"
+		done
+	done
+}
+
+# outer_image NAME - $TMP/NAME.img: the job's machine; its command is standard input. What is in
+# $TMP/NAME.d already is taken along.
+outer_image() {
+	dir=$TMP/$1.d
+	mkdir -p "$dir/job/modules" "$dir/usr/bin"
+	tree_version=$(basename "$GUEST"/tree/lib/modules/*)
+	for module in $OUTER_MODULES; do
+		/sbin/modprobe -d "$GUEST/tree" -S "$tree_version" --show-depends "$module"
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$TMP/$1.modules"
+	while read -r file; do
+		cp "$file" "$dir/job/modules/"
+		basename "$file" >>"$dir/job/modules/order"
+	done <"$TMP/$1.modules"
+	for program in holm holm-vmm; do
+		with_libraries "$dir" "$TOP/build/bin/$program"
+		ln -sf "$TOP/build/bin/$program" "$dir/usr/bin/$program"
+	done
+	cp "$GUEST/vmlinuz" "$GUEST/initramfs.img" "$dir/job/"
+	{
+		cat <<-'END'
+			export PATH=/usr/bin:$PATH
+			t() {
+				t_name=$1
+				shift
+				if t_out=$("$@" 2>&1); then
+					echo "T ok $t_name"
+				else
+					echo "T bad $t_name: $(echo "$t_out" | tail -n 5 | tr '\n' ' ')"
+				fi
+			}
+			while read -r module; do
+				insmod "/job/modules/$module" 2>/dev/null
+			done </job/modules/order
+			mkdir -p /sys/fs/cgroup
+			mount -t cgroup2 none /sys/fs/cgroup
+		END
+		cat
+	} >"$dir/cmd"
+	# Folders before what they hold, as find gives them.
+	(cat "$GUEST/initramfs.img" && cd "$dir" && find . -mindepth 1 | sed 's,^\./,,' |
+		cpio -o -H newc -R 0:0 --quiet) >"$TMP/$1.img"
+	rm -rf "$dir"
+}
+
+# outer_run NAME SECONDS - boots it; the console goes to $TMP/NAME.out, the status to $VM_RC
+outer_run() {
+	run_start=$(date +%s)
+	timeout -k 10 "$2" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 4096 \
+		-nodefaults -nographic -no-reboot -serial stdio \
+		-device isa-debug-exit,iobase=0xf4,iosize=0x04 \
+		-kernel "$GUEST/vmlinuz" -initrd "$TMP/$1.img" -append "console=ttyS0 panic=-1 quiet" \
+		>"$TMP/$1.out" 2>"$TMP/$1.err" </dev/null
+	VM_RC=$?
+	echo "# $1: status $VM_RC after $(($(date +%s) - run_start)) s"
+}

@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The KVM engine on a machine with hardware virtualization: QEMU's emulated AMD-V.
+# timeout: 600
+# cost: 120
+# alone
+set -u
+TOP=$(cd "$(dirname "$0")/../.." && pwd)
+ENGINE=kvm
+. "$TOP/tests/guest/lib.sh"
+. "$TOP/tests/kvmjob/outer.sh"
+
+# The inner guest, 2 vCPUs with disk and network. It is told by the command line what to expect.
+guest_script inner <<'END'
+sum() { sha256sum | cut -d' ' -f1; }
+t "inner cpus" [ "$(nproc)" = 2 ]
+t "inner disk" [ "$(sum </dev/vda)" = "$(sed 's/.*test.sum=\([0-9a-f]*\).*/\1/' /proc/cmdline)" ]
+head -c 1048576 /dev/urandom >/tmp/chunk
+t "inner disk write" dd if=/tmp/chunk of=/dev/vda bs=64k seek=16 conv=fsync
+echo 3 >/proc/sys/vm/drop_caches
+t "inner disk read back" sh -c 'dd if=/dev/vda bs=64k skip=16 count=16 2>/dev/null | cmp - /tmp/chunk'
+t "inner dhcp" sh -c 'ip -4 addr show dev eth0 | grep -q "inet 10\."'
+host=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
+t "inner http" sh -c "wget -q -O - http://$host:8080/file | cmp - /dev/vda -n 524288"
+t "inner kvm clock" grep -q kvm-clock /sys/devices/system/clocksource/clocksource0/available_clocksource
+t "inner quiet" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|soft lockup|rcu.*stall"'
+t "inner mitigations" sh -c '! grep -l -E "Retpoline|PTI" /sys/devices/system/cpu/vulnerabilities/*'
+END
+mkdir -p "$TMP/outer.d/job"
+cp "$TMP/inner.img" "$TMP/outer.d/job/inner.img"
+for mode in exit triple halt; do
+	payload $mode "$TMP/outer.d/job/$mode.elf"
+done
+for program in "$TOP"/build/tests/unit/unit-cpu-kvm*; do
+	[ -x "$program" ] && [ -f "$program" ] || continue
+	with_libraries "$TMP/outer.d" "$program"
+	ln -s "$program" "$TMP/outer.d/job/$(basename "$program")"
+done
+
+outer_image outer <<'END'
+cd /tmp
+t "device node" [ -c /dev/kvm ]
+holm doctor >doctor.out 2>&1
+t "doctor" grep -qi kvm doctor.out
+sed 's/^/# doctor: /' doctor.out
+for program in /job/unit-cpu-kvm*; do
+	[ -x $program ] && t "${program##*/}" $program
+done
+rc() {
+	want=$1
+	shift
+	timeout 60 "$@" </dev/null
+	got=$?
+	[ $got = $want ] || { echo "status $got, not $want"; return 1; }
+}
+t "payload ends by the debug-exit port" rc 85 holm run --engine kvm --kernel /job/exit.elf \
+	--memory 64M --net none --device isa-debug-exit,iobase=0xf4
+t "triple fault" rc 16 holm run --engine kvm --kernel /job/triple.elf --memory 64M --net none
+t "auto takes kvm" sh -c 'holm run --engine auto --kernel /job/exit.elf --memory 64M --net none \
+	--device isa-debug-exit,iobase=0xf4 --log log </dev/null; grep -i kvm log'
+head -c 4194304 /dev/urandom >disk
+head -c 524288 disk >file
+httpd -p 127.0.0.1:8080 -h /tmp
+timeout 300 holm run --engine kvm --cpus 2 --memory 512M --disk disk --net user \
+	--device isa-debug-exit,iobase=0xf4 --kernel /job/vmlinuz --initrd /job/inner.img \
+	--metrics metrics --append "console=ttyS0 panic=-1 quiet test.sum=$(sha256sum <disk | cut -d' ' -f1)" \
+	</dev/null >inner.out 2>inner.err
+got=$?
+tr -d '\r' <inner.out | grep '^T '
+t "inner status" [ $got = 33 ]
+[ $got = 33 ] || { tail -n 20 inner.out; tail -n 5 inner.err; echo "status $got"; }
+# At a shell that waits: what the VMM takes beyond the guest's memory.
+holm run --engine kvm --cpus 1 --memory 512M --net user --kernel /job/vmlinuz \
+	--initrd /job/initramfs.img --append "console=ttyS0 quiet holm.cmd=\"echo READY; sleep 1000\"" \
+	</dev/null >shell.out 2>shell.err &
+n=0
+until grep -q READY shell.out || [ $n = 60 ]; do
+	sleep 1
+	n=$((n + 1))
+done
+sleep 2
+for p in /proc/[0-9]*; do
+	read -r comm <$p/comm || continue
+	[ "$comm" = holm-vmm ] || continue
+	# Everything resident that is no page of the guest's memfd.
+	awk '/^[0-9a-f]+-/ { guest = /memfd:/ } /^Rss:/ && !guest { sum += $2 } END { print "RSS " sum + 0 }' $p/smaps
+done >rss
+cat rss
+t "memory beyond the guest's: at most 5 MiB" [ "$(sed -n 's/^RSS //p' rss | head -n 1)" -le 5120 ]
+kill %1
+exit 0
+END
+outer_run outer 500
+guest_status outer 33 "kvm: the job runs to its end"
+guest_results outer "kvm" "device node" "doctor" "payload ends by the debug-exit port" \
+	"triple fault" "auto takes kvm" "inner cpus" "inner disk" "inner disk write" \
+	"inner disk read back" "inner dhcp" "inner http" "inner kvm clock" "inner quiet" \
+	"inner mitigations" "inner status" "memory beyond the guest's: at most 5 MiB"
+tr -d '\r' <"$TMP/outer.out" | sed -n 's/^RSS /# beyond guest RAM, KiB: /p; /^# doctor/p'
+for program in "$TOP"/build/tests/unit/unit-cpu-kvm*; do
+	[ -x "$program" ] && [ -f "$program" ] || continue
+	guest_results outer kvm "$(basename "$program")"
+done
+tap_done
