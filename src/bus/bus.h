@@ -55,6 +55,10 @@ int bus_claim(struct bus *b, struct bus_range *r, struct err *e) MUST_CHECK;
 /** bus_release() - no-op where @r is not claimed. */
 void bus_release(struct bus *b, struct bus_range *r);
 
+/**
+ * bus_read(), bus_write() - an access of @size bytes, 1 to 8; odd sizes (what an engine leaves of
+ * an access across pages) become pieces of 4, 2 and 1.
+ */
 uint64_t bus_read(struct bus *b, uint64_t addr, unsigned size);
 void bus_write(struct bus *b, uint64_t addr, unsigned size, uint64_t val);
 

@@ -95,7 +95,11 @@ gpa_t mem_high_ram_end(const struct mem *m);
 /** mem_find() - the region that holds @gpa, or NULL. */
 const struct mem_region *mem_find(const struct mem *m, gpa_t gpa);
 
-/** mem_regions() - all regions, ascending by address; *@n receives how many. */
+/**
+ * mem_regions() - all regions, ascending by address; *@n receives how many.
+ *
+ * As from mem_find(), pointers to regions last until the next mem_add_*().
+ */
 const struct mem_region *mem_regions(const struct mem *m, unsigned *n);
 
 /**

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest memory: where RAM and ROM lie, accesses across regions and off their ends, dirty and code
+ * flags, discard, and that untouched memory costs nothing.
+ */
+#include "mem/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB  0x100000ull
+#define GIB4 0x100000000ull
+
+struct heard {
+	unsigned adds, dels, codes;
+	gpa_t last_code;
+	int fail_at; /* fail the n-th add, counted from 1 */
+};
+
+static int hear_add(void *ctx, const struct mem_region *r UNUSED, struct err *e)
+{
+	struct heard *h = ctx;
+
+	if ((int)++h->adds == h->fail_at)
+		return err_set(e, -ENOSPC, "no slot");
+	return 0;
+}
+
+static void hear_del(void *ctx, const struct mem_region *r UNUSED)
+{
+	((struct heard *)ctx)->dels++;
+}
+
+static void hear_code(void *ctx, gpa_t gpa)
+{
+	struct heard *h = ctx;
+
+	h->codes++;
+	h->last_code = gpa;
+}
+
+static struct mem *make(uint64_t size, gpa_t hole)
+{
+	struct mem *m;
+
+	assert_int_equal(mem_create(&m, NULL), 0);
+	assert_int_equal(mem_add_ram(m, size, hole, NULL), 0);
+	return m;
+}
+
+static void layout(void **state UNUSED)
+{
+	struct mem *m = make(6 * MIB, 4 * MIB);
+	const struct mem_region *r;
+	unsigned n;
+
+	assert_int_equal(mem_ram_size(m), 6 * MIB);
+	assert_int_equal(mem_low_ram_end(m), 4 * MIB);
+	assert_int_equal(mem_high_ram_end(m), GIB4 + 2 * MIB);
+	r = mem_regions(m, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(r[1].gpa, GIB4);
+	assert_int_equal(r[1].fd_off, 4 * MIB);
+	assert_ptr_equal(r[1].host, r[0].host + 4 * MIB);
+	assert_ptr_equal(mem_find(m, 4 * MIB - 1), &r[0]);
+	assert_null(mem_find(m, 4 * MIB));
+	assert_null(mem_find(m, GIB4 - 1));
+	assert_ptr_equal(mem_find(m, GIB4 + 2 * MIB - 1), &r[1]);
+	assert_null(mem_find(m, GIB4 + 2 * MIB));
+	assert_null(mem_find(m, UINT64_MAX));
+	mem_destroy(m);
+
+	m = make(2 * MIB, 4 * MIB);
+	assert_int_equal(mem_low_ram_end(m), 2 * MIB);
+	assert_int_equal(mem_high_ram_end(m), GIB4);
+	mem_destroy(m);
+	mem_destroy(NULL);
+}
+
+static void wrong_sizes(void **state UNUSED)
+{
+	struct mem *m;
+	struct err e;
+
+	assert_int_equal(mem_create(&m, NULL), 0);
+	assert_int_equal(mem_add_ram(m, MIB - 4096, 4 * MIB, &e), -EINVAL);
+	assert_int_equal(mem_add_ram(m, MIB + 1, 4 * MIB, &e), -EINVAL);
+	assert_int_equal(mem_add_ram(m, 1ull << 47, 0xc0000000, &e), -EINVAL);
+	assert_int_equal(mem_add_ram(m, UINT64_MAX & ~4095ull, 0xc0000000, &e), -EINVAL);
+	assert_int_equal(mem_add_ram(m, MIB, 4 * MIB, &e), 0);
+	assert_int_equal(mem_add_ram(m, MIB, 4 * MIB, &e), -EEXIST);
+	mem_destroy(m);
+}
+
+static void reads_and_writes(void **state UNUSED)
+{
+	struct mem *m = make(6 * MIB, 4 * MIB);
+	uint8_t buf[16], want[16];
+	uint64_t v64;
+	uint32_t v32;
+	uint16_t v16;
+
+	memset(want, 0x5a, sizeof(want));
+	assert_int_equal(mem_write(m, 4 * MIB - 16, want, 16), 0);
+	assert_int_equal(mem_read(m, 4 * MIB - 16, buf, 16), 0);
+	assert_memory_equal(buf, want, 16);
+	/* One byte too far: nothing is written. */
+	memset(buf, 0x11, sizeof(buf));
+	assert_int_equal(mem_write(m, 4 * MIB - 15, buf, 16), -EFAULT);
+	assert_int_equal(mem_read(m, 4 * MIB - 16, buf, 16), 0);
+	assert_memory_equal(buf, want, 16);
+	assert_int_equal(mem_read(m, 4 * MIB - 15, buf, 16), -EFAULT);
+	assert_int_equal(mem_read(m, UINT64_MAX - 3, buf, 8), -EFAULT);
+	assert_int_equal(mem_write(m, UINT64_MAX - 3, buf, 8), -EFAULT);
+	assert_int_equal(mem_write(m, 0, buf, 0), 0);
+	assert_int_equal(mem_zero(m, 4 * MIB - 8, 4), 0);
+	assert_int_equal(mem_read_u64(m, 4 * MIB - 8, &v64), 0);
+	assert_true(v64 == 0x5a5a5a5a00000000ull);
+	assert_int_equal(mem_read_u32(m, 4 * MIB - 4, &v32), 0);
+	assert_int_equal(v32, 0x5a5a5a5a);
+	assert_int_equal(mem_read_u16(m, 4 * MIB - 1, &v16), -EFAULT);
+	mem_destroy(m);
+}
+
+static void rom(void **state UNUSED)
+{
+	struct mem *m = make(4 * MIB, 4 * MIB);
+	uint8_t bytes[5000], buf[8192];
+	struct err e;
+
+	memset(bytes, 0xab, sizeof(bytes));
+	assert_int_equal(mem_add_rom(m, 0x3ff000, bytes, 5000, "bios", &e), -EEXIST);
+	assert_non_null(strstr(e.msg, "ram-low"));
+	assert_int_equal(mem_add_rom(m, 0xffff0001, bytes, 5000, "bios", &e), -EINVAL);
+	assert_int_equal(mem_add_rom(m, 0xffffe000, bytes, 0, "bios", &e), -EINVAL);
+	assert_int_equal(mem_add_rom(m, 4 * MIB, bytes, 5000, "bios", &e), 0);
+	assert_int_equal(mem_read(m, 4 * MIB, buf, 8192), 0);
+	assert_memory_equal(buf, bytes, 5000);
+	assert_int_equal(buf[5000], 0);
+	assert_int_equal(mem_write(m, 4 * MIB, buf, 1), -EFAULT);
+	assert_null(mem_map(m, 4 * MIB, 1, true));
+	assert_non_null(mem_map(m, 4 * MIB, 1, false));
+	/* RAM and the ROM behind it adjoin: a read may span them, a write may not. */
+	assert_int_equal(mem_read(m, 4 * MIB - 4, buf, 8), 0);
+	assert_int_equal(mem_write(m, 4 * MIB - 4, buf, 8), -EFAULT);
+	assert_int_equal(mem_discard(m, 4 * MIB - 4096, 8192), -EFAULT);
+	mem_destroy(m);
+}
+
+static void dirty_and_code(void **state UNUSED)
+{
+	struct mem *m = make(4 * MIB, 4 * MIB);
+	struct heard h = { 0 };
+	const struct mem_listener l = {
+		.region_add = hear_add, .region_del = hear_del, .code_written = hear_code, .ctx = &h
+	};
+	const struct mem_region *r = mem_find(m, 0);
+	uint8_t map[128] = { 0 };
+	char *p;
+
+	assert_int_equal(mem_listen(m, &l, NULL), 0);
+	assert_int_equal(h.adds, 1);
+	assert_int_equal(mem_write(m, 0x1fff, "ab", 2), 0);
+	mem_dirty_take(m, r, map);
+	assert_int_equal(map[0], 0x06);
+	memset(map, 0, sizeof(map));
+	mem_dirty_take(m, r, map);
+	assert_int_equal(map[0], 0);
+
+	assert_int_equal(h.codes, 0);
+	atomic_fetch_or(&r->flags[9], MEM_PAGE_CODE);
+	assert_int_equal(mem_write(m, 0x8ffe, "abcd", 4), 0);
+	assert_int_equal(h.codes, 1);
+	assert_int_equal(h.last_code, 0x9000);
+	/* The listener is told each time, dirty already or not. */
+	assert_int_equal(mem_zero(m, 0x9000, 1), 0);
+	assert_int_equal(h.codes, 2);
+
+	p = mem_map(m, 0x9ff0, 0x20, true);
+	assert_non_null(p);
+	memset(p, 1, 0x20);
+	mem_unmap(m, 0x9ff0, 0x20, false);
+	assert_int_equal(h.codes, 2);
+	mem_unmap(m, 0x9ff0, 0x20, true);
+	assert_int_equal(h.codes, 3);
+	mem_dirty_take(m, r, map);
+	assert_int_equal(map[1], 0x07);
+	assert_null(mem_map(m, 4 * MIB - 8, 9, false));
+	assert_null(mem_map(m, 8, SIZE_MAX, false));
+	mem_destroy(m);
+	assert_int_equal(h.dels, 1);
+}
+
+static void listener_fails(void **state UNUSED)
+{
+	struct mem *m = make(6 * MIB, 4 * MIB);
+	struct heard h = { .fail_at = 2 };
+	const struct mem_listener l = { .region_add = hear_add, .region_del = hear_del, .ctx = &h };
+	unsigned n;
+
+	assert_int_equal(mem_listen(m, &l, NULL), -ENOSPC);
+	assert_int_equal(h.dels, 1);
+	mem_destroy(m);
+	assert_int_equal(h.dels, 1);
+
+	/* RAM that an engine refuses leaves nothing behind. */
+	h = (struct heard) { .fail_at = 2 };
+	assert_int_equal(mem_create(&m, NULL), 0);
+	assert_int_equal(mem_listen(m, &l, NULL), 0);
+	assert_int_equal(mem_add_ram(m, 6 * MIB, 4 * MIB, NULL), -ENOSPC);
+	mem_regions(m, &n);
+	assert_int_equal(n, 0);
+	assert_int_equal(h.dels, 1);
+	h = (struct heard) { 0 };
+	assert_int_equal(mem_add_ram(m, 6 * MIB, 4 * MIB, NULL), 0);
+	mem_destroy(m);
+	assert_int_equal(h.dels, 2);
+}
+
+static uint64_t blocks_of(const struct mem *m)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(mem_find(m, 0)->fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static void lazy_and_discard(void **state UNUSED)
+{
+	struct mem *m = make(5 * 1024 * MIB, 0xc0000000);
+	const struct mem_region *r = mem_find(m, 0);
+	uint64_t v;
+
+	assert_int_equal(blocks_of(m), 0);
+	assert_int_equal(mem_write(m, GIB4 + 64 * MIB, "x", 1), 0);
+	assert_true(blocks_of(m) >= 4096);
+	assert_true(blocks_of(m) <= 4 * MIB);
+	assert_int_equal(mem_discard(m, GIB4 + 64 * MIB, 2 * MIB), 0);
+	assert_int_equal(mem_read_u64(m, GIB4 + 64 * MIB, &v), 0);
+	assert_int_equal(v, 0);
+	assert_int_equal(mem_discard(m, GIB4 - 4096, 8192), -EFAULT);
+	/* Nobody takes pages away from under us. */
+	assert_int_equal(ftruncate(r->fd, 4096), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(ftruncate(r->fd, (off_t)(6 * 1024 * MIB)), -1);
+	mem_destroy(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(layout),	    cmocka_unit_test(wrong_sizes),
+		cmocka_unit_test(reads_and_writes), cmocka_unit_test(rom),
+		cmocka_unit_test(dirty_and_code),   cmocka_unit_test(listener_fails),
+		cmocka_unit_test(lazy_and_discard),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
