@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# systemd_guest SECONDS CPUS - Debian with systemd from a virtio disk to the login prompt, the
+# network both ways, stress-ng, and a clean power-off. Sourced after lib.sh.
+
+systemd_guest() {
+	check "rootfs is made" "$TOP/scripts/make-rootfs" || return
+	cp --sparse=always "$GUEST/rootfs.ext4" "$TMP/root.ext4"
+	file_sum=$(cat "$GUEST/rootfs.sum")
+	mkdir "$TMP/www"
+	head -c $((64 << 20)) /dev/urandom >"$TMP/www/file"
+	www_sum=$(sha256sum <"$TMP/www/file" | cut -d' ' -f1)
+	http_port=$(free_port)
+	forward_port=$(free_port)
+	python3 -m http.server --bind 127.0.0.1 --directory "$TMP/www" "$http_port" \
+		>"$TMP/http.log" 2>&1 </dev/null &
+	http=$!
+	trap 'kill $http 2>/dev/null; tap_clean' EXIT
+	cat >"$TMP/test.sh" <<-END
+		t() {
+			t_name=\$1
+			shift
+			if t_out=\$("\$@" 2>&1); then
+				echo "T ok \$t_name"
+			else
+				echo "T bad \$t_name: \$(echo "\$t_out" | tail -n 3 | tr '\n' ' ')"
+			fi
+		}
+		echo
+		t apt sh -c 'apt-get --version | grep -q "^apt "'
+		t "256 MiB file" [ "\$(sha256sum </root/file | cut -d' ' -f1)" = $file_sum ]
+		for n in \$(seq 60); do
+			ip -4 addr | grep -q 'inet 10\\.' && break
+			sleep 1
+		done
+		t dhcp sh -c 'ip -4 addr | grep -q "inet 10\\."'
+		host=\$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p' | head -n 1)
+		curl -sS -o /root/down http://\$host:$http_port/file
+		t "64 MiB download" [ "\$(sha256sum </root/down | cut -d' ' -f1)" = $www_sum ]
+		echo SERVING
+		t "forwarded port" timeout 600 nc -N -l -p 80 </root/down
+		for method in cpu vm matrix fp; do
+			t "stress-ng \$method" timeout 600 stress-ng --\$method \$(nproc) --\$method-ops 20 --verify --vm-bytes 32M --timeout 300
+		done
+		for n in \$(seq 60); do
+			systemctl is-active -q serial-getty@ttyS0 && break
+			sleep 1
+		done
+		t "no failed unit" [ "\$(systemctl --failed --no-legend | wc -l)" = 0 ]
+		t "kernel is content" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|soft lockup|rcu.*stall"'
+		echo "LOGIN-WAIT"
+		sleep 10
+		systemctl poweroff
+	END
+	/sbin/debugfs -w -R "write $TMP/test.sh root/test.sh" "$TMP/root.ext4" >/dev/null 2>&1
+	cp "$GUEST/initramfs.img" "$TMP/systemd.img"
+	(
+		wait_for "$1" grep -q SERVING "$TMP/systemd.out" || exit 1
+		for again in 1 2 3 4 5 6; do
+			sleep 2
+			curl -sS -m 600 --http0.9 -o "$TMP/back" "http://127.0.0.1:$forward_port/" \
+				2>>"$TMP/curl.log" </dev/null || true
+			[ ! -s "$TMP/back" ] || break
+		done
+	) &
+	fetch=$!
+	APPEND="quiet holm.root=/dev/vda" guest_run systemd "$1" --cpus "$2" --memory 1G \
+		--net user -p "$forward_port:80" --disk "$TMP/root.ext4"
+	kill $fetch 2>/dev/null
+	wait $fetch 2>/dev/null
+	kill $http 2>/dev/null
+	label="$ENGINE, Debian with systemd"
+	guest_status systemd 0 "$label: clean power-off"
+	check "$label: login prompt" grep -q 'holm login:' "$TMP/systemd.out"
+	guest_results systemd "$label" apt "256 MiB file" dhcp "64 MiB download" "forwarded port" \
+		"stress-ng cpu" "stress-ng vm" "stress-ng matrix" "stress-ng fp" "no failed unit" \
+		"kernel is content"
+	check "$label: the forwarded port gave the file" cmp "$TMP/back" "$TMP/www/file"
+	/sbin/e2fsck -fn "$TMP/root.ext4" >"$TMP/fsck" 2>&1
+	check "$label: the file system is clean" [ $? = 0 ]
+}
