@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Raw disk images and block devices through io_uring.
+ * Raw disk images and block devices: through io_uring, or through two threads with preadv(2) and
+ * pwritev(2) where the kernel or a container refuses io_uring.
  */
 #ifndef HOLM_BLK_FMT_RAW_H
 #define HOLM_BLK_FMT_RAW_H
@@ -13,7 +14,7 @@
  *
  * Takes an OFD lock on it: shared where @read_only, else exclusive.
  * Errors: -EISDIR (neither a regular file nor a block device), -EBUSY (locked by another VM),
- * -EINVAL (size 0 or not a multiple of 512), -ENOTSUP (no io_uring), -ENOMEM.
+ * -EINVAL (size 0 or not a multiple of 512), -EACCES (descriptor not open for it), -ENOMEM.
  */
 int blk_raw_open_fd(struct blk_backend **out, int fd, const char *path, bool read_only,
 		    struct loop *loop, struct err *e) MUST_CHECK;
