@@ -6,20 +6,21 @@
 # it: the KVM modules, holm and holm-vmm with the libraries they load, the inner guest's kernel
 # and initramfs, and /cmd, whose "T ok" lines come back over the serial line.
 
-OUTER_MODULES="irqbypass ccp kvm kvm-amd"
+OUTER_MODULES="kvm kvm-amd"
 
-# with_libraries DIR PROGRAM... - copies programs and what they load to their own paths below DIR
+# with_libraries DIR FOLDER PROGRAM... - copies programs to FOLDER below DIR, and what they load to
+# its own paths below DIR
 with_libraries() {
-	root=$1
-	shift
-	for program in "$@"; do
-		{
-			echo "$program"
-			ldd "$program" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[ \t]*\(\/[^ ]*\) .*/\1/p'
-		} | while read -r file; do
-			mkdir -p "$root$(dirname "$file")"
-			[ -e "$root$file" ] || cp -L "$file" "$root$file"
-		done
+	wl_root=$1
+	wl_folder=$2
+	shift 2
+	mkdir -p "$wl_root/$wl_folder"
+	for wl_program in "$@"; do
+		cp "$wl_program" "$wl_root/$wl_folder/"
+		ldd "$wl_program" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[ \t]*\(\/[^ ]*\) .*/\1/p'
+	done | sort -u | while read -r wl_file; do
+		mkdir -p "$wl_root$(dirname "$wl_file")"
+		[ -e "$wl_root$wl_file" ] || cp -L "$wl_file" "$wl_root$wl_file"
 	done
 }
 
@@ -36,10 +37,7 @@ outer_image() {
 		cp "$file" "$dir/job/modules/"
 		basename "$file" >>"$dir/job/modules/order"
 	done <"$TMP/$1.modules"
-	for program in holm holm-vmm; do
-		with_libraries "$dir" "$TOP/build/bin/$program"
-		ln -sf "$TOP/build/bin/$program" "$dir/usr/bin/$program"
-	done
+	with_libraries "$dir" usr/bin "$TOP/build/bin/holm" "$TOP/build/bin/holm-vmm"
 	cp "$GUEST/vmlinuz" "$GUEST/initramfs.img" "$dir/job/"
 	{
 		cat <<-'END'

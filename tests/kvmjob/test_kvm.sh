@@ -33,8 +33,7 @@ for mode in exit triple halt; do
 done
 for program in "$TOP"/build/tests/unit/unit-cpu-kvm*; do
 	[ -x "$program" ] && [ -f "$program" ] || continue
-	with_libraries "$TMP/outer.d" "$program"
-	ln -s "$program" "$TMP/outer.d/job/$(basename "$program")"
+	with_libraries "$TMP/outer.d" job "$program"
 done
 
 outer_image outer <<'END'
