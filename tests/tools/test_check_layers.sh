@@ -49,6 +49,8 @@ finds "layers: a cycle among files" 'file cycle: src/mem/' "$tool"
 tree_clean
 sed -i 's/^dev: base/dev: base mem/' "$TREE/tools/layers.conf"
 finds "layers: a permission that nothing uses" "'dev' may include 'mem', which nothing" "$tool"
+"$tool" --root "$TREE" --fit
+passes "layers: --fit drops such a permission" "$tool"
 
 tree_clean
 sed -i 's/kvm.h: dev/kvm.h: dev mem/' "$TREE/tools/layers.conf"

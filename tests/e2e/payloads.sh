@@ -1,10 +1,6 @@
-#!/bin/sh
 # SPDX-License-Identifier: MIT
 # How a VM ends, seen from outside: exit codes for each way, on payloads without a kernel.
-# timeout: 240
-set -u
-TOP=$(cd "$(dirname "$0")/../.." && pwd)
-. "$TOP/tests/guest/lib.sh"
+# Sourced after tests/guest/lib.sh; $ENGINE says on which engine.
 cd "$TMP" || exit 1
 
 # ends NAME CODE PAYLOAD OPTION...
@@ -60,4 +56,3 @@ D="--device isa-debug-exit,iobase=0xf4"
 	wait $vm
 	check "$ENGINE: the second SIGTERM ends it at once" [ $? = 20 ]
 }
-tap_done
