@@ -28,7 +28,12 @@ t "inner mitigations" sh -c '! grep -l -E "Retpoline|PTI" /sys/devices/system/cp
 END
 mkdir -p "$TMP/outer.d/job"
 cp "$TMP/inner.img" "$TMP/outer.d/job/inner.img"
-for mode in exit triple halt; do
+guest_script large <<'END'
+t "large cpus" [ "$(nproc)" = 1 ]
+t "large memory" [ "$(awk '/MemTotal/ {print $2}' /proc/meminfo)" -ge 4600000 ]
+END
+cp "$TMP/large.img" "$TMP/outer.d/job/large.img"
+for mode in exit triple halt hello poweroff kbd cf9 storm; do
 	payload $mode "$TMP/outer.d/job/$mode.elf"
 done
 for program in "$TOP"/build/tests/unit/unit-cpu-kvm*; do
@@ -54,7 +59,20 @@ rc() {
 }
 t "payload ends by the debug-exit port" rc 85 holm run --engine kvm --kernel /job/exit.elf \
 	--memory 64M --net none --device isa-debug-exit,iobase=0xf4
-t "triple fault" rc 16 holm run --engine kvm --kernel /job/triple.elf --memory 64M --net none
+# small NAME STATUS PAYLOAD OPTION... - one payload on KVM
+small() {
+	small_name=$1
+	small_rc=$2
+	small_file=/job/$3.elf
+	shift 3
+	t "$small_name" rc $small_rc holm run --engine kvm --kernel $small_file --memory 64M --net none "$@"
+}
+small "triple fault" 16 triple
+small "power-off by ACPI S5" 0 poweroff
+small "reset by the keyboard controller" 18 kbd --on-reboot exit
+small "reset by the reset register" 18 cf9 --on-reboot exit
+small "serial line" 85 hello --device isa-debug-exit,iobase=0xf4
+small "writes to nearly all ports" 85 storm --device isa-debug-exit,iobase=0xf4
 t "auto takes kvm" sh -c 'holm run --engine auto --kernel /job/exit.elf --memory 64M --net none \
 	--device isa-debug-exit,iobase=0xf4 --log log </dev/null; grep -i kvm log'
 head -c 4194304 /dev/urandom >disk
@@ -68,6 +86,13 @@ got=$?
 tr -d '\r' <inner.out | grep '^T '
 t "inner status" [ $got = 33 ]
 [ $got = 33 ] || { tail -n 20 inner.out; tail -n 5 inner.err; echo "status $got"; }
+timeout 200 holm run --engine kvm --cpus 1 --memory 5G --net none \
+	--device isa-debug-exit,iobase=0xf4 --kernel /job/vmlinuz --initrd /job/large.img \
+	--append "console=ttyS0 panic=-1 quiet" </dev/null >large.out 2>large.err
+got=$?
+tr -d '\r' <large.out | grep '^T '
+t "large status" [ $got = 33 ]
+[ $got = 33 ] || { tail -n 20 large.out; tail -n 5 large.err; echo "status $got"; }
 # At a shell that waits: what the VMM takes beyond the guest's memory.
 holm run --engine kvm --cpus 1 --memory 512M --net user --kernel /job/vmlinuz \
 	--initrd /job/initramfs.img --append "console=ttyS0 quiet holm.cmd=\"echo READY; sleep 1000\"" \
@@ -92,7 +117,9 @@ END
 outer_run outer 500
 guest_status outer 33 "kvm: the job runs to its end"
 guest_results outer "kvm" "device node" "doctor" "payload ends by the debug-exit port" \
-	"triple fault" "auto takes kvm" "inner cpus" "inner disk" "inner disk write" \
+	"triple fault" "power-off by ACPI S5" "reset by the keyboard controller" \
+	"reset by the reset register" "serial line" "writes to nearly all ports" "auto takes kvm" \
+	"large cpus" "large memory" "large status" "inner cpus" "inner disk" "inner disk write" \
 	"inner disk read back" "inner dhcp" "inner http" "inner kvm clock" "inner quiet" \
 	"inner mitigations" "inner status" "memory beyond the guest's: at most 5 MiB"
 tr -d '\r' <"$TMP/outer.out" | sed -n 's/^RSS /# beyond guest RAM, KiB: /p; /^# doctor/p'
