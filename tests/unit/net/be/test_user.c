@@ -390,6 +390,70 @@ static void tcp_reaches_the_host(void **state UNUSED)
 	teardown(&t);
 }
 
+/* As much as a small image through the loop, in order and whole; must not stall on a timer. */
+static void download_is_whole_and_swift(void **state UNUSED)
+{
+	static uint8_t chunk[65536];
+	struct seg s = { .sport = 5001, .seq = 1, .flags = TH_SYN }, r;
+	const size_t total = 8u * 1024 * 1024;
+	size_t sent = 0, got = 0;
+	unsigned at = 0;
+	const uint8_t *p;
+	uint64_t start;
+	size_t len;
+	struct rig t;
+	int fd, c;
+
+	setup_with(&t, NULL, 0);
+	fd = host_socket(SOCK_STREAM, &s.dport);
+	resolve_gateway(&t);
+	send_tcp(&t, &s);
+	assert_true(next_ip(&t, &at, IPPROTO_TCP, 5001, &p, &len));
+	s.ack = parse_tcp(p, len).seq + 1;
+	s.seq = 2;
+	s.flags = TH_ACK;
+	send_tcp(&t, &s);
+	await(&t, fd);
+	c = accept4(fd, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(c >= 0);
+	start = clock_monotonic_ns();
+	t.n = at = 0;
+	while (got < total && clock_monotonic_ns() - start < 20 * CLOCK_NS_PER_SEC) {
+		const size_t had = got;
+
+		if (sent < total) {
+			const size_t want = MIN(sizeof(chunk), total - sent);
+			ssize_t w;
+
+			for (size_t k = 0; k < want; k++)
+				chunk[k] = (uint8_t)((sent + k) % 251);
+			w = write(c, chunk, want);
+			sent += w > 0 ? (size_t)w : 0;
+		}
+		loop_poll(t.loop, 5);
+		for (; at < t.n; at++) {
+			if (t.frame[at][23] != IPPROTO_TCP)
+				continue;
+			r = parse_tcp(t.frame[at] + 34, ntohs(get_le16(t.frame[at] + 16)) - 20u);
+			if (r.dport != 5001 || r.seq != s.ack)
+				continue;
+			for (size_t k = 0; k < r.len; k++)
+				assert_int_equal(r.data[k], (got + k) % 251);
+			got += r.len;
+			s.ack += (uint32_t)r.len;
+		}
+		t.n = at = 0;
+		if (got != had)
+			send_tcp(&t, &s);
+	}
+	assert_int_equal(got, total);
+	print_message("%zu bytes in %llu ms\n", got,
+		      (unsigned long long)((clock_monotonic_ns() - start) / CLOCK_NS_PER_MS));
+	close(c);
+	close(fd);
+	teardown(&t);
+}
+
 static void forwarded_port_reaches_the_guest(void **state UNUSED)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -499,6 +563,7 @@ int main(void)
 		cmocka_unit_test(dhcp_gives_the_address),
 		cmocka_unit_test(udp_reaches_the_host),
 		cmocka_unit_test(tcp_reaches_the_host),
+		cmocka_unit_test(download_is_whole_and_swift),
 		cmocka_unit_test(forwarded_port_reaches_the_guest),
 		cmocka_unit_test(busy_port_is_named),
 		cmocka_unit_test(noise_is_survived),
