@@ -29,6 +29,7 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -44,6 +45,7 @@ enum soft_mmu_idx {
 	SOFT_MMU_USER,	    /* CPL 3 */
 	SOFT_MMU_KERNEL,    /* CPL 0..2, SMAP in force */
 	SOFT_MMU_KERNEL_AC, /* CPL 0..2, user pages open (AC set or SMAP off) */
+	SOFT_MMU_USER_AC,   /* CPL 3 with alignment checks (CR0.AM and AC): always the slow path */
 	SOFT_MMU_COUNT
 };
 
@@ -56,7 +58,8 @@ struct soft_tlb_entry {
 	uint64_t r, w, x;
 	uintptr_t addend; /* host address minus virtual address */
 	gpa_t gpa;	  /* of the page */
-	uint64_t pad;
+	uint8_t shift;	  /* of the guest's mapping: 12, 21, 22 or 30 */
+	bool global;
 };
 
 struct soft_tlb_set {
@@ -65,6 +68,8 @@ struct soft_tlb_set {
 	uint16_t pcid;
 	bool valid;
 	uint64_t used; /* for replacement */
+	/* Filters: which large pages may be in here, by hash of address bits 21 and 30 up. */
+	uint64_t large_2m[16], large_1g;
 	struct soft_tlb_entry e[SOFT_MMU_COUNT][SOFT_TLB_SIZE];
 };
 
@@ -77,6 +82,8 @@ struct soft_tlb_set {
 #define SOFT_MODE_32	 1u
 #define SOFT_MODE_64	 2u
 #define SOFT_MODE_BITS	 3u
+#define SOFT_MEM_WMAP	 0x04u /* page flag: some vCPU may hold a write tag for the page */
+
 #define SOFT_MODE_SINGLE 4u /* one instruction: single-step, interrupt shadow */
 
 struct soft_block {
@@ -102,11 +109,14 @@ struct soft_blocks; /* block.c */
 /* --- the vCPU ------------------------------------------------------------------------- */
 
 /* Bits of soft_vcpu.attention: why the loop must look up from guest code. */
-#define SOFT_ATT_KICK  0x01u
-#define SOFT_ATT_APIC  0x02u /* lapic irr or events */
-#define SOFT_ATT_TIMER 0x04u
-#define SOFT_ATT_EXCL  0x08u /* somebody wants an exclusive section */
-#define SOFT_ATT_INTR  0x10u /* the PIC's INTR wire is up (stays set while it is) */
+#define SOFT_ATT_KICK		  0x01u
+#define SOFT_ATT_APIC		  0x02u /* lapic irr or events */
+#define SOFT_ATT_TIMER		  0x04u
+#define SOFT_ATT_EXCL		  0x08u /* somebody wants an exclusive section */
+#define SOFT_ATT_INTR		  0x10u /* the PIC's INTR wire is up (stays set while it is) */
+
+#define SOFT_DELIVERING_INTERRUPT 256 /* an external one: a fault now is a first fault */
+#define SOFT_TIMER_SIGNAL	  (SIGRTMIN + 1)
 
 /** x87 and SIMD state; fpu.c owns it. Layout of legacy area: SDM vol. 1, 10.5.1. */
 struct soft_fpu {
@@ -158,13 +168,14 @@ struct soft_vcpu {
 	bool exc_has_code;
 	uint32_t exc_code;
 	uint64_t exc_cr2;
+	bool step_armed;  /* TF was set when the instruction began: #DB after it */
 	bool db_trap;	  /* a data or I/O breakpoint hit: #DB after this instruction */
 	uint64_t db_bits; /* for DR6 */
 	jmp_buf fault;
 	uint8_t raise_vector;
 	bool raise_has_code;
 	uint32_t raise_code;
-	int delivering; /* vector that is being delivered, -1: none (double faults) */
+	int delivering; /* vector that is being delivered, -1: none, or the next line */
 	bool shutdown;
 	enum cpu_exit exit_reason;
 	bool exit_wanted;
@@ -182,9 +193,14 @@ struct soft_vcpu {
 	uint8_t phys_bits;
 	bool intel; /* SYSCALL, SYSENTER and SYSRET differ by vendor */
 
+	unsigned excl_depth;  /* nested exclusive sections of its own */
 	atomic_bool in_guest; /* between soft_guest_enter and _leave */
 	timer_t timer;
 	bool timer_made;
+	pid_t timer_tid;	      /* thread the timer signals */
+	struct itimerspec timer_late; /* asked for before there was a timer */
+	atomic_uint wake_seq;	      /* futex: changes with every soft_attention() */
+	atomic_bool sleeping;
 	struct cpu_stat *stats;
 	/* Counters, owner's thread writes. */
 	uint64_t n_insns, n_blocks, n_tlb_miss, n_tlb_flush, n_decoded, n_smc, n_mmio, n_pio, n_irq,
@@ -201,7 +217,8 @@ struct soft_vm {
 	struct cpuid_table cpuid;
 	struct lapic_set *lapics;
 	struct soft_thunks *thunks;
-	uint64_t boot_ns; /* kvmclock's zero */
+	uint64_t boot_ns;     /* kvmclock's zero */
+	struct log_limit log; /* for what guests cause */
 
 	/* Exclusive sections. */
 	pthread_mutex_t excl_lock; /* held by whoever is exclusive */
@@ -406,7 +423,14 @@ void soft_probe(struct soft_vcpu *v, uint64_t va, unsigned len, enum soft_access
  */
 void *soft_rmw_host(struct soft_vcpu *v, uint64_t va, unsigned size);
 
-/** soft_fetch() - up to @max code bytes at linear @va; how many came before the page's end. */
+/**
+ * soft_lock_begin() - the slow form of a LOCK access at @va, after soft_rmw_host() gave NULL: an
+ * exclusive section where it is RAM. Then soft_load(), soft_store(), soft_lock_end().
+ */
+bool soft_lock_begin(struct soft_vcpu *v, uint64_t va, unsigned size);
+void soft_lock_end(struct soft_vcpu *v, bool exclusive);
+
+/** soft_fetch() - where the code byte at linear @va is in host memory, to its page's end. */
 const uint8_t *soft_fetch(struct soft_vcpu *v, uint64_t va, gpa_t *gpa);
 
 /** soft_tlb_flush() - all of the current PCID (non-global too), or of every PCID. */

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cache of decoded blocks.
+ *
+ * Theory of operation: a block is a run of instructions inside one guest-physical page, keyed by
+ * the address of its first byte and the mode. Each vCPU has its own cache in an arena of its own:
+ * blocks are appended and, when the arena is full, all are dropped at once. In front of the hash
+ * table stands the jump cache, direct-mapped by virtual address; its entries carry the TLB set's
+ * generation, so a flush of translations empties it for free.
+ *
+ * An instruction that crosses into the next page is never put into a block: it is decoded into
+ * one of a few slots that remember its bytes, and those are compared each time.
+ *
+ * Self-modifying code: decoding sets MEM_PAGE_CODE on the page and takes away all write tags for
+ * it. A write then comes to soft_code_written(), which drops the page's blocks on every vCPU. A
+ * dropped block that is just running has its instructions replaced by re_enter(), so the next one
+ * is fetched anew.
+ */
+#include "cpu/soft/soft.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ARENA_SIZE     (64u << 20)
+#define HASH_BITS      15
+#define PAGE_BITS      12
+#define CROSS_SLOTS    64
+#define INSN_BYTES_MAX 15
+
+/** A page-crossing instruction, found again by its bytes. */
+struct cross {
+	uint8_t bytes[INSN_BYTES_MAX];
+	uint8_t have; /* bytes that were there to decode from */
+	uint32_t mode;
+	uint64_t storage[(sizeof(struct soft_block) + 2 * sizeof(struct insn)) / 8];
+};
+
+struct soft_blocks {
+	uint8_t *arena;
+	size_t used;
+	struct soft_block *hash[1u << HASH_BITS];
+	struct soft_block *page[1u << PAGE_BITS];
+	struct cross cross[CROSS_SLOTS];
+};
+
+static unsigned hash_of(gpa_t gpa, uint32_t mode)
+{
+	return (unsigned)(((gpa ^ (gpa >> 13)) * 0x9e3779b1u + mode) & ((1u << HASH_BITS) - 1));
+}
+
+static unsigned page_of(gpa_t gpa)
+{
+	uint64_t pfn = gpa >> X86_PAGE_SHIFT;
+
+	return (unsigned)((pfn ^ (pfn >> PAGE_BITS)) & ((1u << PAGE_BITS) - 1));
+}
+
+int soft_blocks_create(struct soft_vcpu *v, struct err *e)
+{
+	size_t jc = sizeof(struct soft_jc_entry) << SOFT_JC_BITS;
+	size_t all = sizeof(struct soft_blocks) + jc + ARENA_SIZE;
+	uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return err_set(e, -ENOMEM, "no memory for the decoded blocks of vCPU %u", v->id);
+	v->jc = (struct soft_jc_entry *)p;
+	v->blocks = (struct soft_blocks *)(p + jc);
+	v->blocks->arena = p + jc + align_up(sizeof(struct soft_blocks), 64);
+	return 0;
+}
+
+void soft_blocks_destroy(struct soft_vcpu *v)
+{
+	if (v->jc)
+		munmap(v->jc, sizeof(struct soft_blocks) +
+				      (sizeof(struct soft_jc_entry) << SOFT_JC_BITS) + ARENA_SIZE);
+	v->jc = NULL;
+	v->blocks = NULL;
+}
+
+void soft_blocks_flush(struct soft_vcpu *v)
+{
+	struct soft_blocks *b = v->blocks;
+
+	memset(v->jc, 0, sizeof(struct soft_jc_entry) << SOFT_JC_BITS);
+	memset(b->hash, 0, sizeof(b->hash));
+	memset(b->page, 0, sizeof(b->page));
+	memset(b->cross, 0, sizeof(b->cross));
+	b->used = 0;
+}
+
+/* --- the ends of blocks -------------------------------------------------------------------------
+ */
+
+static void block_end(struct soft_vcpu *v, const struct insn *in)
+{
+	v->rip = soft_next_rip(v, in);
+}
+
+/* Instead of an instruction of a dropped block: go back to the loop at this instruction. */
+static void re_enter(struct soft_vcpu *v, const struct insn *in)
+{
+	uint64_t ip = v->block_va + in->end - in->len;
+
+	if (v->mode != SOFT_MODE_64)
+		ip = v->mode == SOFT_MODE_32 ? (uint32_t)ip : (uint16_t)ip;
+	v->rip = ip;
+}
+
+static void block_kill(struct soft_block *b)
+{
+	b->dead = true;
+	for (unsigned i = 0; i < b->n; i++)
+		b->insn[i].fn = re_enter;
+}
+
+void soft_blocks_drop_page(struct soft_vcpu *v, gpa_t gpa)
+{
+	struct soft_block **at = &v->blocks->page[page_of(gpa)], *b;
+
+	while ((b = *at)) {
+		struct soft_block **h;
+
+		if ((b->gpa & SOFT_PAGE_MASK) != gpa) {
+			at = &b->page_next;
+			continue;
+		}
+		*at = b->page_next;
+		h = &v->blocks->hash[hash_of(b->gpa, b->mode)];
+		while (*h != b)
+			h = &(*h)->hash_next;
+		*h = b->hash_next;
+		block_kill(b);
+	}
+}
+
+void soft_code_written(struct soft_vm *vm, struct soft_vcpu *v, gpa_t gpa)
+{
+	const struct mem_region *r = mem_find(vm->mem, gpa);
+
+	soft_exclusive_begin(vm, v);
+	if (v)
+		v->n_smc++;
+	if (r)
+		atomic_fetch_and(&r->flags[(gpa - r->gpa) >> MEM_PAGE_SHIFT],
+				 (uint8_t)~MEM_PAGE_CODE);
+	for (unsigned i = 0; i < vm->n; i++)
+		if (vm->vcpu[i])
+			soft_blocks_drop_page(vm->vcpu[i], gpa);
+	soft_exclusive_end(vm, v);
+}
+
+/* The page is about to be decoded from: no vCPU may keep a write tag for it. */
+static void mark_code(struct soft_vcpu *v, gpa_t gpa)
+{
+	const struct mem_region *r = mem_find(v->vm->mem, gpa);
+	_Atomic uint8_t *f;
+	uint8_t old;
+
+	if (!r || r->kind != MEM_RAM)
+		return;
+	f = &r->flags[(gpa - r->gpa) >> MEM_PAGE_SHIFT];
+	old = atomic_load(f);
+	if ((old & (MEM_PAGE_CODE | SOFT_MEM_WMAP)) == MEM_PAGE_CODE)
+		return;
+	old = atomic_fetch_or(f, MEM_PAGE_CODE);
+	if (!(old & SOFT_MEM_WMAP))
+		return;
+	soft_exclusive_begin(v->vm, v);
+	atomic_fetch_and(f, (uint8_t)~SOFT_MEM_WMAP);
+	atomic_fetch_or(f, MEM_PAGE_CODE);
+	for (unsigned i = 0; i < v->vm->n; i++)
+		if (v->vm->vcpu[i])
+			soft_tlb_drop_write(v->vm->vcpu[i], gpa & SOFT_PAGE_MASK);
+	soft_exclusive_end(v->vm, v);
+}
+
+/* --- decoding a block ---------------------------------------------------------------------------
+ */
+
+static void finish(struct soft_block *b, unsigned n, unsigned bytes)
+{
+	b->n = (uint16_t)n;
+	b->insn[n] = (struct insn) { .fn = block_end, .end = (uint16_t)bytes };
+}
+
+/* An instruction that crosses the page: bytes from both, a slot of its own. */
+static struct soft_block *get_cross(struct soft_vcpu *v, uint64_t va, const uint8_t *p,
+				    uint32_t mode)
+{
+	unsigned here = (unsigned)(X86_PAGE_SIZE - (va & 0xfff)), have;
+	uint64_t next = va + here;
+	struct cross *c = &v->blocks->cross[(va >> X86_PAGE_SHIFT) % CROSS_SLOTS];
+	struct soft_block *b = (struct soft_block *)c->storage;
+	uint8_t bytes[INSN_BYTES_MAX];
+	const uint8_t *q;
+	gpa_t gpa;
+	int ret;
+
+	memcpy(bytes, p, here);
+	if (v->mode != SOFT_MODE_64)
+		next = (uint32_t)next;
+	q = soft_fetch(v, next, &gpa);
+	memcpy(bytes + here, q, INSN_BYTES_MAX - here);
+	have = INSN_BYTES_MAX;
+	if (c->have == have && c->mode == mode && !memcmp(c->bytes, bytes, have))
+		return b;
+	c->have = 0;
+	memset(b, 0, sizeof(*b));
+	ret = soft_decode(v->vm, bytes, have, mode, &b->insn[0]);
+	BUG_ON(ret < 0);
+	b->insn[0].end = b->insn[0].len;
+	finish(b, 1, b->insn[0].len);
+	memcpy(c->bytes, bytes, have);
+	c->have = (uint8_t)have;
+	c->mode = mode;
+	v->n_decoded++;
+	return b;
+}
+
+/* Decode at @p, which has @avail bytes to its page's end; NULL: the first one crosses. */
+static struct soft_block *decode_block(struct soft_vcpu *v, gpa_t gpa, const uint8_t *p,
+				       unsigned avail, uint32_t mode)
+{
+	struct soft_blocks *c = v->blocks;
+	unsigned max = mode & SOFT_MODE_SINGLE ? 1 : SOFT_BLOCK_MAX, n = 0, off = 0;
+	struct soft_block *b;
+	size_t need = sizeof(*b) + (max + 1) * sizeof(struct insn);
+
+	if (c->used + need > ARENA_SIZE - align_up(sizeof(*c), 64))
+		soft_blocks_flush(v);
+	b = (struct soft_block *)(c->arena + c->used);
+	*b = (struct soft_block) { .gpa = gpa, .mode = mode };
+	while (n < max && off < avail) {
+		uint8_t bytes[INSN_BYTES_MAX];
+		unsigned have = MIN(avail - off, (unsigned)INSN_BYTES_MAX);
+		int ret;
+
+		/* A copy: another vCPU may change the bytes while they are decoded. */
+		memcpy(bytes, p + off, have);
+		ret = soft_decode(v->vm, bytes, have, mode, &b->insn[n]);
+		if (ret == -EAGAIN)
+			break;
+		off += b->insn[n].len;
+		b->insn[n].end = (uint16_t)off;
+		n++;
+		if (ret)
+			break;
+	}
+	if (!n)
+		return NULL;
+	finish(b, n, off);
+	v->n_decoded += n;
+	c->used += align_up(sizeof(*b) + (n + 1) * sizeof(struct insn), 16);
+	return b;
+}
+
+static struct soft_block *find_block(struct soft_vcpu *v, gpa_t gpa, const uint8_t *p, uint64_t va,
+				     uint32_t mode, bool *cacheable)
+{
+	struct soft_blocks *c = v->blocks;
+	unsigned h = hash_of(gpa, mode);
+	struct soft_block *b;
+
+	*cacheable = true;
+	for (b = c->hash[h]; b; b = b->hash_next)
+		if (b->gpa == gpa && b->mode == mode)
+			return b;
+	mark_code(v, gpa);
+	b = decode_block(v, gpa, p, (unsigned)(X86_PAGE_SIZE - (va & 0xfff)), mode);
+	if (!b) {
+		*cacheable = false;
+		return get_cross(v, va, p, mode);
+	}
+	b->hash_next = c->hash[h];
+	c->hash[h] = b;
+	b->page_next = c->page[page_of(gpa)];
+	c->page[page_of(gpa)] = b;
+	return b;
+}
+
+/* In segmented modes the block must lie within CS's limit; else one instruction at a time. */
+static struct soft_block *limited_block(struct soft_vcpu *v, struct soft_block *b, uint32_t mode)
+{
+	uint64_t limit = v->seg[CPU_CS].limit;
+
+	if (v->rip > limit)
+		soft_gp(v, 0);
+	if (LIKELY(v->rip + b->insn[b->n].end - 1 <= limit))
+		return b;
+	if (!(mode & SOFT_MODE_SINGLE))
+		return soft_block_get(v, mode | SOFT_MODE_SINGLE);
+	soft_gp(v, 0);
+}
+
+struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
+{
+	uint64_t va = v->rip;
+	struct soft_jc_entry *j;
+	struct soft_block *b;
+	const uint8_t *p;
+	bool cacheable;
+	gpa_t gpa;
+
+	if (UNLIKELY(v->mode != SOFT_MODE_64))
+		va = (uint32_t)(va + v->seg[CPU_CS].base);
+	j = &v->jc[(va ^ (va >> SOFT_JC_BITS)) & ((1u << SOFT_JC_BITS) - 1)];
+	/* CPL is part of the key: an execute permission of ring 0 is not ring 3's. */
+	if (LIKELY(j->va == va && j->gen == v->set->gen &&
+		   j->mode == (mode | (uint32_t)v->mmu_idx << 8) && !j->block->dead)) {
+		b = j->block;
+	} else {
+		p = soft_fetch(v, va, &gpa);
+		b = find_block(v, gpa, p, va, mode, &cacheable);
+		if (cacheable)
+			*j = (struct soft_jc_entry) { .va = va,
+						      .gen = v->set->gen,
+						      .block = b,
+						      .mode = mode | (uint32_t)v->mmu_idx << 8 };
+	}
+	if (UNLIKELY(v->mode != SOFT_MODE_64))
+		return limited_block(v, b, mode);
+	return b;
+}
