@@ -10,7 +10,8 @@ ends() {
 	payload "$3" "$3.elf"
 	ends_file=$3.elf
 	shift 3
-	timeout 30 "$HOLM" run --engine "$ENGINE" --net none --memory 64M --kernel "$ends_file" "$@" \
+	# shellcheck disable=SC2086
+	timeout 30 "$HOLM" run ${RUN_OPTIONS:-} --engine "$ENGINE" --net none --memory 64M --kernel "$ends_file" "$@" \
 		>out 2>err </dev/null
 	ends_rc=$?
 	if [ $ends_rc = "$ends_code" ]; then
@@ -40,11 +41,11 @@ D="--device isa-debug-exit,iobase=0xf4"
 	ends "metrics are JSON" 85 exit $D --metrics metrics
 	check "$ENGINE: metrics can be read" python3 -c 'import json; assert json.load(open("metrics"))'
 	payload halt halt.elf
-	timeout 5 "$HOLM" run --engine "$ENGINE" --net none --memory 64M --kernel halt.elf $D \
+	timeout 5 "$HOLM" run ${RUN_OPTIONS:-} --engine "$ENGINE" --net none --memory 64M --kernel halt.elf $D \
 		>out 2>err </dev/null
 	check "$ENGINE: a halted guest stays until it is ended" [ $? = 124 ]
 	payload spin spin.elf
-	"$HOLM" run --engine "$ENGINE" --net none --memory 64M --kernel spin.elf >out 2>err </dev/null &
+	"$HOLM" run ${RUN_OPTIONS:-} --engine "$ENGINE" --net none --memory 64M --kernel spin.elf >out 2>err </dev/null &
 	vm=$!
 	sleep 1
 	check "$ENGINE: a spinning guest runs" kill -0 $vm
