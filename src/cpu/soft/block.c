@@ -89,6 +89,8 @@ void soft_blocks_flush(struct soft_vcpu *v)
 	memset(b->page, 0, sizeof(b->page));
 	memset(b->cross, 0, sizeof(b->cross));
 	b->used = 0;
+	if (v->vm->jit)
+		v->vm->jit->flush(v);
 }
 
 /* --- the ends of blocks -------------------------------------------------------------------------
@@ -112,6 +114,7 @@ static void re_enter(struct soft_vcpu *v, const struct insn *in)
 static void block_kill(struct soft_block *b)
 {
 	b->dead = true;
+	b->run = re_enter;
 	for (unsigned i = 0; i < b->n; i++)
 		b->insn[i].fn = re_enter;
 }
@@ -133,6 +136,8 @@ void soft_blocks_drop_page(struct soft_vcpu *v, gpa_t gpa)
 			h = &(*h)->hash_next;
 		*h = b->hash_next;
 		block_kill(b);
+		if (v->vm->jit)
+			v->vm->jit->drop(v, b);
 	}
 }
 
@@ -183,6 +188,7 @@ static void mark_code(struct soft_vcpu *v, gpa_t gpa)
 static void finish(struct soft_block *b, unsigned n, unsigned bytes)
 {
 	b->n = (uint16_t)n;
+	b->run = b->insn[0].fn;
 	b->insn[n] = (struct insn) { .fn = block_end, .end = (uint16_t)bytes };
 }
 

@@ -442,7 +442,13 @@ static void run_block(struct soft_vcpu *v, uint32_t mode)
 	v->n_insns += b->n;
 	v->block_va = v->rip;
 	v->cur = b->insn;
-	b->insn[0].fn(v, b->insn);
+	if (UNLIKELY(v->vm->jit && b->runs < JIT_HOT && ++b->runs == JIT_HOT)) {
+		insn_fn code = v->vm->jit->translate(v, b);
+
+		if (code)
+			b->run = code;
+	}
+	b->run(v, b->insn);
 	v->cur = NULL;
 }
 

@@ -25,6 +25,7 @@
 #include "cpu/cpu.h"
 #include "cpu/lapic.h"
 #include "cpu/soft/insn.h"
+#include "cpu/soft/jit_ops.h"
 #include "spec/x86.h"
 
 #include <pthread.h>
@@ -89,8 +90,10 @@ struct soft_tlb_set {
 struct soft_block {
 	gpa_t gpa; /* of the first byte */
 	uint32_t mode;
-	uint16_t n; /* instructions, without the end marker */
-	bool dead;  /* invalidated; its instructions re-enter the loop */
+	uint16_t n;    /* instructions, without the end marker */
+	uint16_t runs; /* counted to JIT_HOT, then never again */
+	insn_fn run;   /* the first instruction's handler, or native code */
+	bool dead;     /* invalidated; its instructions re-enter the loop */
 	struct soft_block *hash_next;
 	struct soft_block *page_next; /* blocks of one page */
 	struct insn insn[];
@@ -217,8 +220,9 @@ struct soft_vm {
 	struct cpuid_table cpuid;
 	struct lapic_set *lapics;
 	struct soft_thunks *thunks;
-	uint64_t boot_ns;     /* kvmclock's zero */
-	struct log_limit log; /* for what guests cause */
+	const struct jit_ops *jit; /* NULL: interpret */
+	uint64_t boot_ns;	   /* kvmclock's zero */
+	struct log_limit log;	   /* for what guests cause */
 
 	/* Exclusive sections. */
 	pthread_mutex_t excl_lock; /* held by whoever is exclusive */
