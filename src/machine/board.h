@@ -15,6 +15,13 @@
 #define BOARD_LAPIC	      0xfee00000ull
 #define BOARD_PCI_MMIO64_SIZE 0x1000000000ull /* 64 GiB, from behind the high RAM, aligned */
 #define BOARD_ACPI_TABLES     0xe0000ull
+#define BOARD_VMGENID	      0xef000ull /* a page of its own, reserved in the memory map */
+
+/* Start of the 64-bit PCI window: behind the high RAM, aligned to its own size. */
+static inline unsigned long long board_mmio64(unsigned long long high_ram_end)
+{
+	return (high_ram_end + BOARD_PCI_MMIO64_SIZE - 1) & ~(BOARD_PCI_MMIO64_SIZE - 1);
+}
 
 /* Ports. */
 #define BOARD_PORT_PIC_MASTER  0x20

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine: made in order, unmade in reverse, run until it ends, see machine.h.
+ */
+#include "machine/machine.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "cpu/cpuid.h"
+#include "machine/parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int machine_add_dev(struct machine *m, const struct dev_ops *ops, void *impl, const char *name,
+		    struct err *e)
+{
+	struct dev *d = &m->devs[m->n_devs];
+
+	if (m->n_devs == MACHINE_DEVS_MAX) {
+		ops->destroy(impl);
+		return err_set(e, -ENOSPC, "more than %d devices", MACHINE_DEVS_MAX);
+	}
+	*d = (struct dev) { .ops = ops, .impl = impl };
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	m->n_devs++;
+	return 0;
+}
+
+static void wake(void *arg)
+{
+}
+
+void machine_request(struct machine *m, enum machine_end end, uint32_t code)
+{
+	if (atomic_load(&m->end) != MACHINE_RUNS)
+		return;
+	m->end_code = code;
+	atomic_store(&m->end, end);
+	vcpus_ask_pause(&m->vcpus);
+	loop_call_schedule(&m->wake);
+}
+
+void machine_power_button(struct machine *m)
+{
+	acpi_pm_power_button(m->acpi_pm);
+}
+
+struct loop *machine_loop(struct machine *m)
+{
+	return m->loop;
+}
+
+bool machine_needs_exec(const struct machine *m)
+{
+	return strcmp(m->engine->name, "kvm") != 0;
+}
+
+static void vcpu_ended(void *ctx, unsigned id, enum cpu_exit why)
+{
+	struct machine *m = ctx;
+
+	loop_lock(m->loop);
+	if (why == CPU_EXIT_SHUTDOWN) {
+		log_line(LOG_WARN, "machine", "vCPU %u shut down: a triple fault", id);
+		machine_request(m, MACHINE_SHUTDOWN, 0);
+	} else {
+		machine_request(m, MACHINE_ERROR, 0);
+	}
+	loop_unlock(m->loop);
+}
+
+/* The host's memory bounds the guest's: more would end in the host killing processes. */
+static int check_memory(const struct vm_config *c, struct err *e)
+{
+	uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	char want[32], have[32];
+
+	if (c->memory <= host)
+		return 0;
+	return err_set(e, -ENOMEM, "memory of %s is more than the host's %s: ask for less",
+		       vm_size_format(want, sizeof(want), c->memory),
+		       vm_size_format(have, sizeof(have), host));
+}
+
+static int build_memory(struct machine *m, struct err *e)
+{
+	int ret = check_memory(m->config, e);
+
+	if (!ret)
+		ret = mem_create(&m->mem, e);
+	if (!ret)
+		ret = mem_add_ram(m->mem, m->config->memory, BOARD_LOW_RAM_END, e);
+	if (!ret)
+		ret = bus_create(&m->ports, "port", 0x10000, e);
+	if (!ret)
+		ret = bus_create(&m->mmio, "mmio", 1ull << MEM_GPA_BITS, e);
+	return ret;
+}
+
+static int build_engine(struct machine *m, struct err *e)
+{
+	struct cpuid_policy policy = {
+		.vcpus = m->config->cpus,
+		.soft = machine_needs_exec(m),
+	};
+	struct cpu_vm_config cfg = {
+		.vcpus = m->config->cpus,
+		.cpuid = &m->cpuid,
+		.io = &m->io,
+		.mem = m->mem,
+		.options = m->config->engine_options,
+	};
+	struct cpuid_table *supported = calloc(1, sizeof(*supported));
+	int ret;
+
+	if (!supported)
+		return err_set(e, -ENOMEM, "no memory for the CPUID table");
+	ret = m->engine->cpuid_supported(supported, e);
+	if (!ret)
+		ret = cpuid_apply_policy(&m->cpuid, supported, &policy, e);
+	if (!ret)
+		ret = m->engine->vm_create(&m->vm, &cfg, e);
+	free(supported);
+	return ret;
+}
+
+static int build_devices(struct machine *m, struct err *e)
+{
+	int ret;
+
+	loop_lock(m->loop);
+	ret = chipset_build(m, e);
+	if (!ret)
+		ret = virtio_build(m, e);
+	if (!ret)
+		ret = extras_build(m, e);
+	loop_unlock(m->loop);
+	return ret;
+}
+
+static int build_cpus(struct machine *m, struct err *e)
+{
+	int ret = vcpus_create(&m->vcpus, m->engine, m->vm, m->config->cpus, e);
+
+	if (ret)
+		return ret;
+	m->vcpus.ended = vcpu_ended;
+	m->vcpus.ended_ctx = m;
+	loop_lock(m->loop);
+	ret = bootup_load(m, e);
+	loop_unlock(m->loop);
+	return ret;
+}
+
+int machine_create(struct machine **out, const struct vm_config *c, struct err *e)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int ret;
+
+	if (!m)
+		return err_set(e, -ENOMEM, "no memory for a machine");
+	m->config = c;
+	m->kernel.fd = m->initrd.fd = -1;
+	ret = bootup_open(m, e);
+	if (!ret)
+		ret = loop_create(&m->loop, &clock_host, e);
+	if (!ret) {
+		loop_call_init(&m->wake, m->loop, wake, m);
+		ret = engine_choose(m, e);
+	}
+	if (!ret)
+		ret = build_memory(m, e);
+	if (!ret) {
+		wiring_init(m);
+		ret = build_engine(m, e);
+	}
+	if (!ret)
+		ret = build_devices(m, e);
+	if (!ret)
+		ret = build_cpus(m, e);
+	if (ret) {
+		machine_destroy(m);
+		return ret;
+	}
+	log_line(LOG_INFO, "engine", "%s", m->engine_why);
+	*out = m;
+	return 0;
+}
+
+/* Every part of it may be missing: it is also create's way to unwind. */
+void machine_destroy(struct machine *m)
+{
+	if (!m)
+		return;
+	vcpus_destroy(&m->vcpus);
+	if (m->loop) {
+		loop_lock(m->loop);
+		while (m->n_devs > 0) {
+			struct dev *d = &m->devs[--m->n_devs];
+
+			d->ops->destroy(d->impl);
+		}
+		loop_call_cancel(&m->wake);
+		loop_unlock(m->loop);
+	}
+	if (m->vm)
+		m->engine->vm_destroy(m->vm);
+	bus_destroy(m->mmio);
+	bus_destroy(m->ports);
+	mem_destroy(m->mem);
+	loop_destroy(m->loop);
+	fd_close(&m->initrd.fd);
+	fd_close(&m->kernel.fd);
+	free(m);
+}
+
+int machine_start(struct machine *m, const struct machine_hooks *hooks, struct err *e)
+{
+	m->vcpus.thread_hook = hooks->vcpu_thread;
+	m->vcpus.hook_ctx = hooks->ctx;
+	return vcpus_start(&m->vcpus, e);
+}
+
+/* seccomp: loop: fallocate madvise */
+static int clear_ram(struct machine *m)
+{
+	unsigned n;
+	const struct mem_region *r = mem_regions(m->mem, &n);
+	int ret = 0;
+
+	for (unsigned i = 0; i < n && !ret; i++)
+		if (r[i].kind == MEM_RAM)
+			ret = mem_discard(m->mem, r[i].gpa, r[i].size);
+	return ret;
+}
+
+/* As after power-on; all vCPUs wait at the gate. */
+static int reset(struct machine *m)
+{
+	struct err e = { 0 };
+	int ret;
+
+	loop_lock(m->loop);
+	for (unsigned i = 0; i < m->n_devs; i++)
+		if (m->devs[i].ops->quiesce)
+			m->devs[i].ops->quiesce(m->devs[i].impl, true);
+	for (unsigned i = 0; i < m->n_devs; i++)
+		if (m->devs[i].ops->reset)
+			m->devs[i].ops->reset(m->devs[i].impl);
+	ret = clear_ram(m);
+	if (ret)
+		err_set(&e, ret, "cannot clear the guest's memory: %s", strerror(-ret));
+	else
+		ret = bootup_load(m, &e);
+	for (unsigned i = 0; i < m->n_devs; i++)
+		if (m->devs[i].ops->quiesce)
+			m->devs[i].ops->quiesce(m->devs[i].impl, false);
+	m->resets++;
+	if (ret)
+		log_line(LOG_ERROR, "machine", "cannot reset: %s", e.msg);
+	else
+		atomic_store(&m->end, MACHINE_RUNS);
+	loop_unlock(m->loop);
+	return ret;
+}
+
+static int exit_code(const struct machine *m, enum machine_end end)
+{
+	static const enum holm_exit codes[] = {
+		[MACHINE_POWEROFF] = HOLM_EXIT_OK,
+		[MACHINE_RESET] = HOLM_EXIT_GUEST_REBOOT,
+		[MACHINE_PANIC] = HOLM_EXIT_GUEST_PANIC,
+		[MACHINE_SHUTDOWN] = HOLM_EXIT_GUEST_SHUTDOWN,
+		[MACHINE_QUIT] = HOLM_EXIT_KILLED,
+		[MACHINE_ERROR] = HOLM_EXIT_INTERNAL,
+	};
+
+	static_assert(ARRAY_SIZE(codes) == MACHINE_END_COUNT, "a code for each end");
+	return end == MACHINE_DEBUG_EXIT ? (int)(m->end_code & 0xff) : (int)codes[end];
+}
+
+int machine_run(struct machine *m)
+{
+	enum machine_end end;
+
+	for (;;) {
+		if (atomic_load(&m->end) == MACHINE_RUNS)
+			vcpus_resume(&m->vcpus);
+		while ((end = (enum machine_end)atomic_load(&m->end)) == MACHINE_RUNS)
+			if (loop_poll(m->loop, -1) < 0) {
+				log_line(LOG_ERROR, "machine", "the event loop failed");
+				return HOLM_EXIT_INTERNAL;
+			}
+		vcpus_ask_pause(&m->vcpus);
+		vcpus_wait_paused(&m->vcpus);
+		if (end != MACHINE_RESET || m->config->on_reboot == VM_REBOOT_EXIT)
+			break;
+		log_line(LOG_INFO, "machine", "the guest reboots");
+		if (reset(m))
+			return HOLM_EXIT_INTERNAL;
+	}
+	if (m->serial) {
+		loop_lock(m->loop);
+		chr_flush(m->serial, 1000);
+		loop_unlock(m->loop);
+	}
+	return exit_code(m, end);
+}

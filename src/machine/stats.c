@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine's counters as JSON, for --metrics.
+ */
+#include "machine/parts.h"
+
+#include <jansson.h>
+#include <sys/stat.h>
+
+#define STATS_MAX 64
+
+static json_t *vcpu_stats(struct machine *m, unsigned id)
+{
+	struct cpu_stat stats[STATS_MAX];
+	unsigned n = m->engine->vcpu_stats(m->vcpus.cpu[id].cpu, stats, STATS_MAX);
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < n; i++)
+		json_object_set_new(o, stats[i].name, json_integer((json_int_t)stats[i].value));
+	return o;
+}
+
+static json_t *blk_stats_json(const struct blk *k)
+{
+	static const char *const names[] = { "read", "write", "flush", "discard", "write_zeroes" };
+	struct blk_stats s;
+	json_t *o = json_object();
+
+	static_assert(ARRAY_SIZE(names) == BLK_OP_COUNT, "a name for each operation");
+	blk_stats(k, &s);
+	for (unsigned i = 0; i < BLK_OP_COUNT; i++)
+		json_object_set_new(o, names[i],
+				    json_pack("{s:I, s:I, s:I, s:I}", "ops", (json_int_t)s.ops[i],
+					      "bytes", (json_int_t)s.bytes[i], "errors",
+					      (json_int_t)s.errors[i], "ns", (json_int_t)s.ns[i]));
+	return o;
+}
+
+static json_t *net_stats_json(const struct net *n)
+{
+	struct net_stats s;
+
+	net_stats(n, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "tx_packets", (json_int_t)s.tx_packets,
+			 "tx_bytes", (json_int_t)s.tx_bytes, "tx_dropped", (json_int_t)s.tx_dropped,
+			 "rx_packets", (json_int_t)s.rx_packets, "rx_bytes", (json_int_t)s.rx_bytes,
+			 "rx_dropped", (json_int_t)s.rx_dropped);
+}
+
+/* Bytes of guest RAM that the host has pages for: blocks of 512 bytes behind its memfd. */
+static uint64_t ram_resident(const struct machine *m)
+{
+	unsigned n;
+	const struct mem_region *r = mem_regions(m->mem, &n);
+	struct stat st;
+
+	for (unsigned i = 0; i < n; i++)
+		if (r[i].kind == MEM_RAM && !fstat(r[i].fd, &st))
+			return (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+json_t *machine_stats(struct machine *m)
+{
+	json_t *o = json_object(), *vcpus = json_array(), *disks = json_array();
+	uint64_t first = m->vcpus.first_ns, start = m->config->start_ns;
+
+	json_object_set_new(o, "engine", json_string(m->engine->name));
+	if (first && start && first > start)
+		json_object_set_new(o, "first_instruction_us",
+				    json_integer((json_int_t)((first - start) / 1000)));
+	json_object_set_new(o, "resets", json_integer((json_int_t)m->resets));
+	json_object_set_new(o, "ram_bytes", json_integer((json_int_t)mem_ram_size(m->mem)));
+	json_object_set_new(o, "ram_resident_bytes", json_integer((json_int_t)ram_resident(m)));
+	for (unsigned i = 0; i < m->vcpus.n; i++)
+		json_array_append_new(vcpus, vcpu_stats(m, i));
+	json_object_set_new(o, "vcpus", vcpus);
+	for (unsigned i = 0; i < m->config->n_disks; i++)
+		json_array_append_new(disks, blk_stats_json(m->blks[i]));
+	json_object_set_new(o, "disks", disks);
+	if (m->net)
+		json_object_set_new(o, "net", net_stats_json(m->net));
+	if (m->serial)
+		json_object_set_new(o, "serial_dropped_bytes",
+				    json_integer((json_int_t)chr_dropped(m->serial)));
+	return o;
+}
