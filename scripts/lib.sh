@@ -14,11 +14,11 @@ GUEST=$BUILD/guest
 
 # What compiling needs. libglib2.0-dev: slirp's pkg-config file requires glib's.
 NEEDS_BUILD="gcc libc6-dev pkg-config meson ninja-build libzydis-dev liburing-dev libslirp-dev
-	libglib2.0-dev libseccomp-dev libjansson-dev libcmocka-dev acpica-tools"
+	libglib2.0-dev libseccomp-dev libjansson-dev libcmocka-dev acpica-tools python3"
 # What making a guest needs: its kernel is downloaded, not installed.
 NEEDS_GUEST="busybox-static cpio gzip xz-utils kmod"
 # What the checks and tests need beside those.
-NEEDS_TEST="clang clang-tidy clang-format cppcheck python3 binutils qemu-system-x86 qemu-utils
+NEEDS_TEST="clang clang-tidy clang-format cppcheck binutils qemu-system-x86 qemu-utils
 	mmdebstrap e2fsprogs libclang-rt-dev llvm curl iproute2"
 
 say() {

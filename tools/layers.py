@@ -34,6 +34,7 @@ class Layers:
 
     def __init__(self, path, report, shown='tools/layers.conf'):
         self.order, self.may, self.line, self.headers = [], {}, {}, {}
+        self.generated, self.met = set(), set()
         with open(path, encoding='utf-8') as f:
             for number, text in enumerate(f, 1):
                 text = text.split('#', 1)[0].strip()
@@ -43,6 +44,9 @@ class Layers:
                     report.add(shown, number, f"'{text}' is no 'folder: folders' line")
                     continue
                 name, rest = text.split(':', 1)
+                if name == 'generated':
+                    self.generated.update(rest.split())
+                    continue
                 names = rest.split()
                 if name.startswith('header '):
                     header = name.split(None, 1)[1]

@@ -134,7 +134,8 @@ static const struct rule rules[] = {
 	 B(0) | B(2) | B(5) | B(6) | B(8) | B(9) | B(10) | B(11) | B(27) | B(28) | B(29) | B(30)},
 	{0x80000021, 0, ECX, 0, B(1) | B(2), B(1) | B(2)}, /* TSA_SQ_NO TSA_L1_NO */
 	/* NOP_IO_DELAY CLOCKSOURCE2 PV_EOI CLOCKSOURCE_STABLE; KVM also PV_UNHALT PV_SEND_IPI */
-	{0x40000001, 0, EAX, 0, B(1) | B(3) | B(6) | B(24), B(1) | B(3) | B(6) | B(7) | B(11) | B(24)},
+	{0x40000001, 0, EAX, 0, B(1) | B(3) | B(6) | B(24),
+	 B(1) | B(3) | B(6) | B(7) | B(11) | B(24)},
 };
 /* clang-format on */
 

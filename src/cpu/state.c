@@ -243,7 +243,7 @@ void cpu_state_save(const struct cpu_state *s, struct snap_writer *w)
 static int load_dtable(const struct snap_reader *r, const char *base, const char *limit,
 		       struct cpu_dtable *d, struct err *e)
 {
-	uint64_t b, l;
+	uint64_t b, l = 0;
 	int rc = snap_get_u64(r, base, &b, e);
 
 	if (!rc)
@@ -275,7 +275,7 @@ static int load_msrs(const struct snap_reader *r, struct cpu_state *s, struct er
 static int load_into(struct cpu_state *s, const struct snap_reader *r, struct err *e)
 {
 	uint8_t segs[SEGS * SEG_BYTES];
-	uint64_t mp;
+	uint64_t mp = 0;
 	int rc = snap_load_fields(r, s, state_fields, ARRAY_SIZE(state_fields), e);
 
 	if (!rc)

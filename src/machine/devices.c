@@ -101,7 +101,7 @@ int chipset_build(struct machine *m, struct err *e)
 	struct irq_line rtc_irq = wiring_gsi(m, BOARD_IRQ_RTC);
 	struct irq_line kbd_irq = wiring_gsi(m, BOARD_IRQ_KEYBOARD);
 	struct irq_line sci = wiring_gsi(m, BOARD_IRQ_SCI);
-	struct i8042 *kbd;
+	struct i8042 *kbd = NULL;
 	int ret = build_irq_chips(m, e);
 
 	if (!ret)

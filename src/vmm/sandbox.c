@@ -32,7 +32,7 @@ static const struct sandbox_rule {
 	unsigned kinds;
 	const char *name;
 } rules[] = {
-#include "seccomp_rules.inc"
+#include "vmm/seccomp_rules.inc"
 };
 
 /* What the C library itself needs on any thread: its allocator, locks, logging, ends, aborts. */
