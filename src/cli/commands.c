@@ -197,3 +197,9 @@ const struct cmd_exit *cmd_exits(size_t *n)
 	*n = ARRAY_SIZE(exits);
 	return exits;
 }
+
+int cmd_fail(const struct err *e)
+{
+	fprintf(stderr, "holm: %s\n", e->msg);
+	return (int)err_exit_code(e->code);
+}

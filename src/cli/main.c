@@ -7,12 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-int cmd_fail(const struct err *e)
-{
-	fprintf(stderr, "holm: %s\n", e->msg);
-	return err_exit_code(e->code);
-}
-
 static bool wants_help(int argc, char **argv)
 {
 	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)

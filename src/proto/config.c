@@ -603,8 +603,15 @@ int vm_config_set(struct vm_config *c, const char *field, const char *value, str
 {
 	const struct config_field *f = config_find(field);
 
+	json_t *text;
+
 	if (!f)
 		return err_set(e, -EINVAL, "there is no field '%.80s' in a configuration", field);
+	/* JSON can carry nothing else; better refused than lost on the way to holm-vmm. */
+	text = json_string(value);
+	if (!text)
+		return err_set(e, -EINVAL, "the value of '%s' is not valid UTF-8", field);
+	json_decref(text);
 	return f->set(c, value, e);
 }
 
