@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ACPI fixed hardware: PM1a event and control, PM timer, power button, and the reset port 0xcf9.
+ * ACPI fixed hardware: PM1a event and control, PM timer, power button.
  *
  * Theory of operation: ACPI 6.4, 4.8.3 (registers) and 4.8.3.3 (the timer, 3.579545 MHz, 32 bits
  * wide here as the FADT says). Status bits are sticky and cleared by writing ones; the SCI line
  * is the level of status AND enable. Writing SLP_EN with the type of S5 asks for power-off; other
- * sleep states are not offered. The reset port is PIIX's RCR: bit 2 going up with bit 1 set (or
- * not) resets.
+ * sleep states are not offered. The reset register 0xcf9 lies among the PCI host bridge's ports.
  */
 #include "base/bytes.h"
 #include "chipset/chipset.h"
@@ -34,22 +33,20 @@
 #define CNT_KEEP       0x1c07u
 #define SLP_TYP_S5     5u
 
-#define PORT_RESET     0xcf9
-
 struct acpi_pm {
 	struct dev_env env;
-	struct bus_range range, reset_range;
+	struct bus_range range;
 	struct irq_line sci;
 	struct loop_timer overflow;
 	uint64_t start_ns; /* the timer counts from here */
 	uint16_t sts, en, cnt;
-	uint8_t rcr;
 	uint32_t saved_timer; /* only while saving and loading */
 };
 
 static const struct snap_field fields[] = {
-	SNAP_FIELD(struct acpi_pm, SNAP_U16, sts),	   SNAP_FIELD(struct acpi_pm, SNAP_U16, en),
-	SNAP_FIELD(struct acpi_pm, SNAP_U16, cnt),	   SNAP_FIELD(struct acpi_pm, SNAP_U8, rcr),
+	SNAP_FIELD(struct acpi_pm, SNAP_U16, sts),
+	SNAP_FIELD(struct acpi_pm, SNAP_U16, en),
+	SNAP_FIELD(struct acpi_pm, SNAP_U16, cnt),
 	SNAP_FIELD(struct acpi_pm, SNAP_U32, saved_timer),
 };
 
@@ -160,29 +157,7 @@ static void pm_write(void *dev, uint64_t off, unsigned size, uint64_t val)
 		write_cnt(p, cnt);
 }
 
-static uint64_t rcr_read(void *dev, uint64_t off UNUSED, unsigned size UNUSED)
-{
-	return ((struct acpi_pm *)dev)->rcr;
-}
-
-static void rcr_write(void *dev, uint64_t off UNUSED, unsigned size UNUSED, uint64_t val)
-{
-	struct acpi_pm *p = dev;
-	bool rising = val & ~(uint64_t)p->rcr & 4;
-
-	p->rcr = val & 2;
-	if (rising)
-		dev_request(&p->env, DEV_REQUEST_RESET, 0);
-}
-
 static const struct bus_ops pm_ops = { .read = pm_read, .write = pm_write, .max_size = 4 };
-static const struct bus_ops rcr_ops = {
-	.read = rcr_read,
-	.write = rcr_write,
-	.min_size = 1,
-	.max_size = 1,
-};
-
 void acpi_pm_power_button(struct acpi_pm *p)
 {
 	p->sts |= STS_PWRBTN;
@@ -197,7 +172,6 @@ static void acpi_pm_reset(void *dev)
 	struct acpi_pm *p = dev;
 
 	p->sts = p->en = 0;
-	p->rcr = 0;
 	p->cnt = CNT_SCI_EN; /* no legacy mode: ACPI is on from the start */
 	p->start_ns = now(p);
 	loop_timer_disarm(&p->overflow);
@@ -217,25 +191,15 @@ int acpi_pm_create(struct acpi_pm **out, const struct dev_env *env, uint16_t bas
 	p->range = (struct bus_range) {
 		.base = base, .size = PM_SIZE, .ops = &pm_ops, .dev = p, .name = "acpi-pm"
 	};
-	p->reset_range = (struct bus_range) {
-		.base = PORT_RESET, .size = 1, .ops = &rcr_ops, .dev = p, .name = "reset"
-	};
 	loop_timer_init(&p->overflow, env->loop, overflow, p);
 	ret = bus_claim(env->ports, &p->range, e);
-	if (ret)
-		goto fail_range;
-	ret = bus_claim(env->ports, &p->reset_range, e);
-	if (ret)
-		goto fail_reset;
+	if (ret) {
+		free(p);
+		return ret;
+	}
 	acpi_pm_reset(p);
 	*out = p;
 	return 0;
-
-fail_reset:
-	bus_release(env->ports, &p->range);
-fail_range:
-	free(p);
-	return ret;
 }
 
 static void acpi_pm_save(void *dev, struct snap_writer *w)
@@ -269,7 +233,6 @@ static void acpi_pm_destroy(void *dev)
 	if (!p)
 		return;
 	loop_timer_disarm(&p->overflow);
-	bus_release(p->env.ports, &p->reset_range);
 	bus_release(p->env.ports, &p->range);
 	free(p);
 }
