@@ -256,7 +256,7 @@ int pci_bus_assign(struct pci_bus *b, gpa_t mmio32, uint64_t mmio32_size, gpa_t 
 		for (unsigned k = 0; k < PCI_SLOTS * PCI_BARS; k++) {
 			struct pci_func *f = b->func[k / PCI_BARS];
 			unsigned i = k % PCI_BARS;
-			uint64_t base;
+			uint64_t base = 0;
 
 			if (!f || f->cfg.bar[i].size != size)
 				continue;

@@ -284,7 +284,7 @@ void pci_func_save(const struct pci_func *f, struct snap_writer *w)
 int pci_func_load(struct pci_func *f, const struct snap_reader *r, struct err *e)
 {
 	uint8_t config[PCI_CONFIG_SIZE], table[sizeof(f->msix_table)];
-	uint64_t pending, level;
+	uint64_t pending = 0, level = 0;
 	struct snap_reader sub;
 	uint32_t version;
 	int rc = snap_enter(r, "pci", 1, &sub, &version, e);

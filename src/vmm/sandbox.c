@@ -39,9 +39,9 @@ static const struct sandbox_rule {
 /* seccomp: loop,vcpu,worker: futex brk mmap munmap mremap mprotect madvise write exit_group */
 /* seccomp: loop,vcpu,worker: rt_sigreturn rt_sigprocmask rt_sigaction exit gettid getpid tgkill */
 /* seccomp: loop,vcpu,worker: clock_gettime gettimeofday restart_syscall sched_yield getrandom */
-/* seccomp: loop,vcpu,worker: clock_nanosleep nanosleep membarrier rseq close */
+/* seccomp: loop,vcpu,worker: clock_nanosleep nanosleep membarrier rseq close sigaltstack */
 /* Making the vCPUs' threads, and their own filters. */
-/* seccomp: start: clone3 clone set_robust_list prctl seccomp sigaltstack */
+/* seccomp: start: clone3 clone set_robust_list prctl seccomp */
 /* seccomp: start: sched_getaffinity prlimit64 */
 
 #define PROG_MAX (16 + 2 * ARRAY_SIZE(rules))
