@@ -208,6 +208,9 @@ void loop_fd_del(struct loop_fd *f)
 	f->loop->dead = f;
 }
 
+/* A device arms timers and changes descriptors on a vCPU's thread as well. */
+/* seccomp: loop,vcpu: timerfd_settime epoll_ctl write read */
+/* seccomp: loop: epoll_wait epoll_pwait */
 /* Set the timerfd to the nearest deadline, where that changed. */
 static void rearm(struct loop *l)
 {

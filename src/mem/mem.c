@@ -438,6 +438,7 @@ void mem_unmap(struct mem *m, gpa_t gpa, size_t len, bool write)
 	mark_written(m, r, gpa, len);
 }
 
+/* seccomp: loop,vcpu: fallocate madvise */
 int mem_discard(struct mem *m, gpa_t gpa, uint64_t len)
 {
 	if (check_ram(m, gpa, len))

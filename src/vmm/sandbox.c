@@ -16,6 +16,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
@@ -82,11 +83,20 @@ static void prog_make(struct prog *p, const struct sandbox *s, unsigned kinds)
 	emit_ret(p, SECCOMP_RET_KILL_PROCESS);
 	emit_load(p, offsetof(struct seccomp_data, nr));
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		uint32_t action = SECCOMP_RET_ALLOW;
+
 		if (!(rules[i].kinds & kinds) || (is_mapping(rules[i].nr) && !s->exec_ok))
 			continue;
+		/* Paths: Landlock allows one file; without it the call fails, but never kills. */
+		if (rules[i].nr == SYS_openat) {
+			if (!s->resolver)
+				continue;
+			if (!s->landlocked)
+				action = SECCOMP_RET_ERRNO | EACCES;
+		}
 		emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 						     (uint32_t)rules[i].nr, 0, 1));
-		emit_ret(p, SECCOMP_RET_ALLOW);
+		emit_ret(p, action);
 	}
 	if (!s->exec_ok) {
 		/* mmap and mprotect: both have the protection as their third argument. */
@@ -118,31 +128,52 @@ static int install(const struct sandbox *s, unsigned kinds, unsigned flags, stru
 	return 0;
 }
 
+static void landlock_allow_read(int ruleset, const char *path)
+{
+	struct landlock_path_beneath_attr attr = {
+		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
+		.parent_fd = open(path, O_PATH | O_CLOEXEC),
+	};
+
+	/* A host without the file has no name servers to offer either. */
+	if (attr.parent_fd < 0)
+		return;
+	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0))
+		log_line(LOG_WARN, "sandbox", "%s stays closed: %s", path, strerror(errno));
+	close(attr.parent_fd);
+}
+
 /*
  * A ruleset that handles every right on files this kernel knows and grants none
  * (Documentation/userspace-api/landlock.rst). Kernels without it are no error: seccomp stands.
  */
-static void landlock_nothing(void)
+static bool landlock_enter(bool resolver)
 {
 	/* The rights on files that each ABI version knows: 13 in the first, then one more each. */
 	static const uint64_t fs_rights[] = { 0, 0x1fff, 0x3fff, 0x7fff, 0x7fff, 0xffff };
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	struct landlock_ruleset_attr attr = { 0 };
+	bool ok = true;
 	long fd;
 
 	if (abi < 1) {
 		log_line(LOG_DEBUG, "sandbox", "no Landlock in this kernel");
-		return;
+		return false;
 	}
 	attr.handled_access_fs = fs_rights[MIN((size_t)abi, ARRAY_SIZE(fs_rights) - 1)];
 	fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
 	if (fd < 0) {
 		log_line(LOG_WARN, "sandbox", "no Landlock: %s", strerror(errno));
-		return;
+		return false;
 	}
-	if (syscall(SYS_landlock_restrict_self, fd, 0))
+	if (resolver)
+		landlock_allow_read((int)fd, "/etc/resolv.conf");
+	if (syscall(SYS_landlock_restrict_self, fd, 0)) {
 		log_line(LOG_WARN, "sandbox", "no Landlock: %s", strerror(errno));
+		ok = false;
+	}
 	close((int)fd);
+	return ok;
 }
 
 void sandbox_close_stray(void)
@@ -153,7 +184,7 @@ void sandbox_close_stray(void)
 			 strerror(errno));
 }
 
-int sandbox_lock(const struct sandbox *s, struct err *e)
+int sandbox_lock(struct sandbox *s, struct err *e)
 {
 	if (s->mode == VM_SANDBOX_OFF) {
 		log_line(LOG_WARN, "sandbox", "off, as asked for");
@@ -161,7 +192,7 @@ int sandbox_lock(const struct sandbox *s, struct err *e)
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return err_set(e, -errno, "cannot give up new privileges: %s", strerror(errno));
-	landlock_nothing();
+	s->landlocked = landlock_enter(s->resolver);
 	return install(s, SANDBOX_ALL, SECCOMP_FILTER_FLAG_TSYNC, e);
 }
 

@@ -5,8 +5,8 @@
  * Theory of operation, in the order main calls it:
  * - sandbox_close_stray() at the very start: no descriptor is inherited but the standard three.
  * - sandbox_lock() after everything is open, before vCPU threads exist: no new privileges;
- *   Landlock with no rights, so that no path can be opened and no TCP port bound or connected
- *   where the kernel's Landlock knows ports and the network does not need them; and a filter of
+ *   Landlock, so that no path can be opened but, with user-mode networking, /etc/resolv.conf for
+ *   reading; and a filter of
  *   system calls for all threads: everything that some kind of thread or the start needs.
  * - sandbox_enter() on each vCPU's thread and at last on the main thread: a filter of its own
  *   kind on top.
@@ -35,13 +35,16 @@ enum sandbox_kind {
 struct sandbox {
 	enum vm_sandbox mode;
 	bool exec_ok; /* the engine makes code at run time */
+	/* libslirp reads /etc/resolv.conf again when it changes: that one file may be opened. */
+	bool resolver;
+	bool landlocked; /* set by sandbox_lock() */
 };
 
 /** sandbox_close_stray() - close every descriptor from 3 on. */
 void sandbox_close_stray(void);
 
 /** sandbox_lock() - see above; errors: -ENOTSUP (no seccomp), -EPERM. */
-int sandbox_lock(const struct sandbox *s, struct err *e) MUST_CHECK;
+int sandbox_lock(struct sandbox *s, struct err *e) MUST_CHECK;
 
 /** sandbox_enter() - narrow the calling thread to @kind. */
 int sandbox_enter(const struct sandbox *s, enum sandbox_kind kind, struct err *e) MUST_CHECK;

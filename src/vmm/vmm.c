@@ -84,6 +84,7 @@ static int lock_down(struct vmm *v, struct err *e)
 	v->sandbox = (struct sandbox) {
 		.mode = v->config->sandbox,
 		.exec_ok = machine_needs_exec(v->machine),
+		.resolver = v->config->net == VM_NET_USER,
 	};
 	ret = sandbox_lock(&v->sandbox, e);
 	if (!ret)

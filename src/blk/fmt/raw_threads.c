@@ -84,6 +84,7 @@ static long run_step(int fd, const struct raw_step *s)
 	return n < 0 ? -errno : n;
 }
 
+/* seccomp: worker: pread64 pwrite64 preadv pwritev fdatasync fsync fallocate write */
 static void *work(void *arg)
 {
 	struct pool *p = arg;

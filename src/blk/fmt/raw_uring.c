@@ -63,6 +63,8 @@ static void prepare(struct uring *u, struct io_uring_sqe *sqe, struct blk_req *r
 	io_uring_sqe_set_data(sqe, r);
 }
 
+/* seccomp: loop,vcpu: io_uring_enter read */
+/* seccomp: loop: io_uring_register */
 static void kick(void *arg)
 {
 	struct uring *u = arg;

@@ -21,6 +21,7 @@ struct file {
 	struct loop_fd *watch; /* NULL: a regular file, which always takes */
 };
 
+/* seccomp: loop,vcpu: write */
 static ssize_t file_write(struct chr_backend *b, const void *buf, size_t len)
 {
 	struct file *f = CONTAINER_OF(b, struct file, base);

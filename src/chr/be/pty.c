@@ -30,6 +30,7 @@ static void update(struct pty *p)
 	loop_fd_mod(p->watch, (p->rx_on ? EPOLLIN : 0u) | (p->want_write ? EPOLLOUT : 0u));
 }
 
+/* seccomp: loop,vcpu: read write epoll_ctl poll */
 static ssize_t pty_write(struct chr_backend *b, const void *buf, size_t len)
 {
 	ssize_t n = write(CONTAINER_OF(b, struct pty, base)->master, buf, len);

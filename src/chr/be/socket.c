@@ -47,6 +47,8 @@ static void drop_peer(struct sock *s)
 	fd_close(&s->peer);
 }
 
+/* seccomp: loop,vcpu: read write sendto sendmsg recvfrom epoll_ctl close */
+/* seccomp: loop: accept accept4 unlink fcntl */
 static ssize_t sock_write(struct chr_backend *b, const void *buf, size_t len)
 {
 	struct sock *s = CONTAINER_OF(b, struct sock, base);

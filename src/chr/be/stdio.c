@@ -140,6 +140,7 @@ static bool ready(const struct stream *s, short event)
 	return !s->guarded || (poll(&p, 1, 0) == 1 && (p.revents & (event | POLLHUP | POLLERR)));
 }
 
+/* seccomp: loop,vcpu: read write poll epoll_ctl ioctl fcntl */
 static ssize_t stdio_write(struct chr_backend *b, const void *buf, size_t len)
 {
 	struct stdio *s = CONTAINER_OF(b, struct stdio, base);

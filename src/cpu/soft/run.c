@@ -191,7 +191,7 @@ static void make_timer(struct soft_vcpu *v)
 			       .sigev_value.sival_ptr = v };
 
 	ev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-	/* seccomp: vcpu: timer_create timer_delete gettid rt_sigreturn */
+	/* seccomp: vcpu,loop: timer_create timer_delete gettid rt_sigreturn timer_settime */
 	if (timer_create(CLOCK_MONOTONIC, &ev, &v->timer) < 0) {
 		log_line(LOG_ERROR, "soft", "cannot make a timer: errno %d", errno);
 		return;

@@ -58,6 +58,7 @@ static void tap_set_offloads(struct net_backend *b, unsigned rx)
 		ioctl(t->fd, TUNSETOFFLOAD, 0UL);
 }
 
+/* seccomp: loop: read write readv writev ioctl */
 static int tap_send(struct net_backend *b, const struct net_hdr *h, const struct iovec *iov,
 		    unsigned n_iov, size_t len UNUSED)
 {

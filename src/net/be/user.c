@@ -21,6 +21,9 @@
  * their variants, setsockopt, getsockopt, getsockname, ioctl, fcntl, close; stat and open of
  * /etc/resolv.conf.
  */
+/* seccomp: loop: socket connect bind listen accept accept4 sendto recvfrom sendmsg recvmsg */
+/* seccomp: loop: setsockopt getsockopt getsockname getpeername shutdown ioctl fcntl close */
+/* seccomp: loop: newfstatat fstat stat openat read lseek poll */
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "base/log.h"

@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+static bool with_resolver;
+
 /* Run @act locked in as @kind; returns the wait status. */
 static int locked(enum vm_sandbox mode, enum sandbox_kind kind, bool exec_ok, void (*act)(void))
 {
@@ -28,7 +30,7 @@ static int locked(enum vm_sandbox mode, enum sandbox_kind kind, bool exec_ok, vo
 	int status;
 
 	if (!pid) {
-		struct sandbox s = { .mode = mode, .exec_ok = exec_ok };
+		struct sandbox s = { .mode = mode, .exec_ok = exec_ok, .resolver = with_resolver };
 		struct err e;
 
 		setrlimit(RLIMIT_CORE, &none);
@@ -111,6 +113,23 @@ static void test_code(void **state)
 	assert_lives(locked(VM_SANDBOX_ON, SANDBOX_VCPU, true, act_protect_code));
 }
 
+static void act_open_resolver(void)
+{
+	int fd = open("/etc/passwd", O_RDONLY);
+
+	_exit(fd < 0 && errno == EACCES ? 7 : 8);
+}
+
+/* With user-mode networking the loop may try to open: only the resolver's file would work. */
+static void test_resolver(void **state)
+{
+	with_resolver = true;
+	assert_lives(locked(VM_SANDBOX_ON, SANDBOX_LOOP, false, act_open_resolver));
+	assert_killed(locked(VM_SANDBOX_ON, SANDBOX_VCPU, false, act_open));
+	with_resolver = false;
+	assert_killed(locked(VM_SANDBOX_ON, SANDBOX_LOOP, false, act_open));
+}
+
 static void test_lives(void **state)
 {
 	assert_lives(locked(VM_SANDBOX_ON, SANDBOX_VCPU, false, act_nothing));
@@ -125,6 +144,7 @@ int main(void)
 		cmocka_unit_test(test_kills),
 		cmocka_unit_test(test_code),
 		cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_resolver),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
