@@ -226,6 +226,7 @@ static void rearm(struct loop *l)
 		its.it_value.tv_sec = (time_t)(next / CLOCK_NS_PER_SEC);
 		its.it_value.tv_nsec = (long)(next % CLOCK_NS_PER_SEC);
 	}
+	/* seccomp: loop,vcpu: timerfd_settime epoll_ctl */
 	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
 }
 

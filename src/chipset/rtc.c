@@ -373,6 +373,7 @@ int rtc_create(struct rtc **out, const struct dev_env *env, const struct irq_lin
 	r->env = *env;
 	r->irq = *irq;
 	r->range = (struct bus_range) { 0x70, 2, &rtc_ops, r, "rtc" };
+	tzset(); /* now: the time zone file cannot be opened later, in the sandbox */
 	loop_timer_init(&r->timer, env->loop, expired, r);
 	ret = bus_claim(env->ports, &r->range, e);
 	if (ret) {

@@ -20,6 +20,7 @@
 struct cpu_vm {
 	struct soft_vm s;
 	struct cpu_io_ops io;
+	struct mem_listener listener;
 };
 
 struct cpu_vcpu {
@@ -79,9 +80,6 @@ static int install_timer_handler(struct err *e)
 
 static int soft_vm_create(struct cpu_vm **out, const struct cpu_vm_config *cfg, struct err *e)
 {
-	struct mem_listener l = { .region_add = on_region_add,
-				  .region_del = on_region_del,
-				  .code_written = on_code_written };
 	struct cpu_vm *vm;
 	int ret;
 
@@ -107,8 +105,11 @@ static int soft_vm_create(struct cpu_vm **out, const struct cpu_vm_config *cfg, 
 	ret = soft_thunks_create(&vm->s.thunks, e);
 	if (ret)
 		goto fail_thunks;
-	l.ctx = &vm->s;
-	ret = mem_listen(cfg->mem, &l, e);
+	vm->listener = (struct mem_listener) { .region_add = on_region_add,
+					       .region_del = on_region_del,
+					       .code_written = on_code_written,
+					       .ctx = &vm->s };
+	ret = mem_listen(cfg->mem, &vm->listener, e);
 	if (ret)
 		goto fail_listen;
 	*out = vm;
@@ -277,7 +278,7 @@ static void soft_vcpu_destroy(struct cpu_vcpu *vc)
 		return;
 	v = &vc->s;
 	v->vm->vcpu[v->id] = NULL;
-	if (v->timer_made)
+	if (v->timer_made) /* seccomp: loop: timer_delete */
 		timer_delete(v->timer);
 	soft_blocks_destroy(v);
 	munmap(v->sets, sizeof(*v->sets) * SOFT_TLB_SETS);
