@@ -368,6 +368,8 @@ int rtc_create(struct rtc **out, const struct dev_env *env, const struct irq_lin
 	struct rtc *r = calloc(1, sizeof(*r));
 	int ret;
 
+	/* gmtime_r() and timegm() open the zone file once; after set-up nothing can be opened. */
+	tzset();
 	if (!r)
 		return err_set(e, -ENOMEM, "no memory for the clock");
 	r->env = *env;

@@ -46,7 +46,8 @@ struct mem {
 	bool has_ram;
 	uint64_t ram_size;
 	gpa_t low_end, high_end;
-	const struct mem_listener *listener;
+	const struct mem_listener *listener; /* &own, or NULL */
+	struct mem_listener own;
 	struct mem_block blocks[MEM_REGIONS_MAX];
 	unsigned n_blocks;
 };
@@ -281,7 +282,8 @@ int mem_listen(struct mem *m, const struct mem_listener *l, struct err *e)
 			return rc;
 		}
 	}
-	m->listener = l;
+	m->own = *l;
+	m->listener = &m->own;
 	return 0;
 }
 

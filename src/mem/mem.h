@@ -81,7 +81,7 @@ int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e) M
 int mem_add_rom(struct mem *m, gpa_t gpa, const void *bytes, uint64_t size, const char *name,
 		struct err *e) MUST_CHECK;
 
-/** mem_listen() - the one listener (an engine); hears at once of all regions there are. */
+/** mem_listen() - the one listener (an engine, *@l is copied); hears at once of all regions. */
 int mem_listen(struct mem *m, const struct mem_listener *l, struct err *e) MUST_CHECK;
 void mem_unlisten(struct mem *m);
 
