@@ -79,7 +79,7 @@ static int file_map(const struct boot_file *f, const uint8_t **out, struct err *
 
 	if (fstat(f->fd, &st) < 0 || (size_t)st.st_size < f->size)
 		return err_set(e, -EIO, "%s has become shorter", f->name);
-	p = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, f->fd, 0);
+	p = mmap(NULL, f->size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, f->fd, 0);
 	if (p == MAP_FAILED)
 		return err_set(e, -errno, "cannot map %s: %s", f->name, strerror(errno));
 	*out = p;
