@@ -213,15 +213,31 @@ static int host_range(struct cpuid_table *t, uint32_t first, uint32_t last, stru
 	return rc;
 }
 
-/* Against CLOCK_MONOTONIC; 4 ms give some 20 ppm. */
+/* The TSC and the clock at one moment: of several readings the one that took least. */
+static void read_both(uint64_t *tsc, uint64_t *ns)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < 16; i++) {
+		uint64_t before = __rdtsc(), now = clock_monotonic_ns(), took = __rdtsc() - before;
+
+		if (took < best) {
+			best = took;
+			*tsc = before + took / 2;
+			*ns = now;
+		}
+	}
+}
+
+/* Against CLOCK_MONOTONIC: readings are good to some 20 ns, so 1 ms gives some 20 ppm. */
 static uint32_t measure_tsc_khz(void)
 {
-	uint64_t n0 = clock_monotonic_ns(), t0 = __rdtsc(), n1, t1;
+	uint64_t n0 = 0, n1 = 0, t0 = 0, t1 = 0;
 
-	do {
-		n1 = clock_monotonic_ns();
-		t1 = __rdtsc();
-	} while (n1 - n0 < 4 * CLOCK_NS_PER_MS);
+	read_both(&t0, &n0);
+	while (clock_monotonic_ns() - n0 < CLOCK_NS_PER_MS)
+		;
+	read_both(&t1, &n1);
 	return (uint32_t)((t1 - t0) * 1000000u / (n1 - n0));
 }
 
