@@ -159,6 +159,12 @@ static int build_disk(struct machine *m, unsigned i, struct err *e)
 	struct blk *k;
 	int ret = registry_formats[0].open(&b, c->path, c->readonly, m->loop, e);
 
+	/* A size that is wrong is the file's fault, not the command line's. */
+	if (ret == -EINVAL) {
+		ret = -EBADMSG;
+		if (e)
+			e->code = ret;
+	}
 	if (ret)
 		return ret;
 	ret = blk_create(&k, b, m->loop, e);

@@ -149,11 +149,7 @@ int extras_build(struct machine *m, struct err *e)
 		if (devices[i].create == make_console && m->config->console.kind != VM_CHR_NONE)
 			wanted[i] = true;
 	for (unsigned i = 0; !ret && i < ARRAY_SIZE(devices); i++)
-		if (wanted[i]) {
+		if (wanted[i])
 			ret = devices[i].create(m, values[i], e);
-			/* A room that is not built yet, see vmm/pending.c. */
-			if (ret == -ENOSYS && devices[i].by_default)
-				ret = 0;
-		}
 	return ret;
 }

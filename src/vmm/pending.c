@@ -4,9 +4,6 @@
  * one takes its place without a change here; the file goes when the last has landed.
  */
 #include "cpu/cpu.h"
-#include "virtio/dev/devices.h"
-
-#include <errno.h>
 
 extern const struct cpu_engine_ops cpu_kvm_engine;
 
@@ -20,26 +17,7 @@ __attribute__((weak)) const struct cpu_engine_ops cpu_kvm_engine = {
 	.probe = pending_probe,
 };
 
-__attribute__((weak)) int virtio_rng_create(struct virtio_dev **out, const struct dev_env *env,
-					    const char *name, struct err *e)
-{
-	return err_set(e, -ENOSYS, "%s is not built in", name);
-}
-
-__attribute__((weak)) int virtio_balloon_create(struct virtio_dev **out, const struct dev_env *env,
-						const char *name, struct err *e)
-{
-	return err_set(e, -ENOSYS, "%s is not built in", name);
-}
-
 __asm__(".text\npending_end: ud2\n");
 #define PENDING(sym) __asm__(".weak " #sym "\n.set " #sym ", pending_end\n")
 PENDING(pc_testdev_create);
 PENDING(pc_testdev_dev_ops);
-PENDING(virtio_blk_create);
-PENDING(virtio_console_create);
-PENDING(virtio_dev_config);
-PENDING(virtio_dev_destroy);
-PENDING(virtio_net_create);
-PENDING(virtio_pci_create);
-PENDING(virtio_pci_dev_ops);
