@@ -88,6 +88,17 @@ DefinitionBlock ("", "DSDT", 2, "HOLM", "HOLMPC", 1)
 				})
 			}
 
+			/* The panic port (QEMU, docs/specs/pvpanic.rst). */
+			Device (PEVT)
+			{
+				Name (_HID, "QEMU0001")
+				Name (_STA, 0x0f)
+				Name (_CRS, ResourceTemplate ()
+				{
+					IO (Decode16, 0x0505, 0x0505, 0x01, 0x01)
+				})
+			}
+
 			Device (KBD0)
 			{
 				Name (_HID, EisaId ("PNP0303"))
