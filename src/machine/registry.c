@@ -7,16 +7,8 @@
 #include "base/log.h"
 #include "blk/fmt/raw.h"
 #include "chr/be/backends.h"
-#if __has_include("cpu/kvm/kvm.h")
 #include "cpu/kvm/kvm.h"
-#else
-extern const struct cpu_engine_ops cpu_kvm_engine;
-#endif
-#if __has_include("cpu/soft/engine.h")
 #include "cpu/soft/engine.h"
-#else
-extern const struct cpu_engine_ops cpu_soft_engine;
-#endif
 #include "machine/parts.h"
 #include "net/be/backends.h"
 
