@@ -257,14 +257,10 @@ static json_t *probe(struct err *e)
 static void engine_finding(json_t *engine, struct finding *f)
 {
 	const char *why = json_string_value(json_object_get(engine, "why"));
-	double mips = json_number_value(json_object_get(engine, "mips"));
 	bool usable = json_is_true(json_object_get(engine, "usable"));
 	bool emulated = json_is_true(json_object_get(engine, "emulated"));
 
 	found(f, usable && !emulated ? MARK_OK : MARK_NOTE, "%s", why ? why : "");
-	if (mips > 0)
-		snprintf(f->what, sizeof(f->what), "%s (%.0f million instructions a second)",
-			 why ? why : "", mips);
 	if (usable && emulated)
 		advise(f, "--engine auto takes the software engine instead, which is faster here");
 }

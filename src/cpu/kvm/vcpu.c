@@ -257,6 +257,7 @@ static enum cpu_exit serve(struct cpu_vcpu *v)
 	return CPU_EXIT_COUNT;
 }
 
+/* seccomp: vcpu,loop: ioctl tgkill rt_sigprocmask */
 enum cpu_exit kvm_vcpu_run(struct cpu_vcpu *v)
 {
 	enum cpu_exit why = CPU_EXIT_COUNT;
