@@ -11,8 +11,9 @@
  * Exceptions: the thunk runs with all SIMD exceptions masked and flags clear. If a flag came up
  * that the guest has not masked, nothing is copied back and #XM is raised (SDM vol. 1, 11.5).
  * x87 instructions run masked too; afterwards FSW.ES is recomputed and the next waiting
- * instruction raises #MF (SDM vol. 1, 8.7). Limit: an unmasked x87 exception leaves the masked
- * response in the destination.
+ * instruction raises #MF (SDM vol. 1, 8.7). Limits: an unmasked x87 exception leaves the masked
+ * response in the destination; an unmasked underflow of an exact result is not seen, because the
+ * masked one sets no flag (SDM vol. 1, 4.9.1.5).
  */
 #include "cpu/soft/fpu.h"
 

@@ -6,8 +6,8 @@
  * prefixes go, a memory operand becomes [base] with a low register the instruction does not name,
  * and an explicit RSP operand becomes another register (alias), because the host's RSP is in use.
  * Thunks are found again by their bytes, in a hash table all vCPUs share under a lock that only
- * decoding takes. They are never freed: there are a few thousand different ones at most, and when
- * the area is full, further instructions raise #UD and are logged.
+ * decoding takes. They are never freed: a system uses a few thousand different ones; when all
+ * THUNK_MAX are taken, further instructions raise #UD and are logged.
  *
  * An instruction must be one the guest's CPUID offers: isa_allowed() compares Zydis's extension
  * with the feature bits.
@@ -16,12 +16,12 @@
 #include "cpu/soft/xmem.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define THUNK_AREA  (1u << 20)
-#define THUNK_HASH  4096
-#define THUNK_MAX   8192
+#define THUNK_AREA  (2u << 20)
+#define THUNK_HASH  16384
+#define THUNK_MAX   65536
 #define THUNK_BYTES 20
 
 struct thunk {
@@ -42,14 +42,15 @@ struct soft_thunks {
 
 int soft_thunks_create(struct soft_thunks **out, struct err *e)
 {
-	struct soft_thunks *t = calloc(1, sizeof(*t));
+	struct soft_thunks *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int ret;
 
-	if (!t)
+	if (t == MAP_FAILED)
 		return err_set(e, -ENOMEM, "no memory for native thunks");
 	ret = xmem_create(&t->code, THUNK_AREA, e);
 	if (ret) {
-		free(t);
+		munmap(t, sizeof(*t));
 		return ret;
 	}
 	pthread_mutex_init(&t->lock, NULL);
@@ -63,7 +64,7 @@ void soft_thunks_destroy(struct soft_thunks *t)
 		return;
 	pthread_mutex_destroy(&t->lock);
 	xmem_destroy(&t->code);
-	free(t);
+	munmap(t, sizeof(*t));
 }
 
 /* --- which instructions ------------------------------------------------------------------------
@@ -103,7 +104,8 @@ static bool isa_allowed(const struct soft_vm *vm, const struct soft_zydis *z)
 		return (r->reg == 1 ? l->ebx : r->reg == 2 ? l->ecx : l->edx) >> r->bit & 1;
 	}
 	/* POPCNT and CRC32 are "base" or SSE4 to Zydis, depending on its version. */
-	return z->i.mnemonic == ZYDIS_MNEMONIC_POPCNT || z->i.mnemonic == ZYDIS_MNEMONIC_CRC32;
+	return !(z->i.attributes & ZYDIS_ATTRIB_HAS_VEX) &&
+	       (z->i.mnemonic == ZYDIS_MNEMONIC_POPCNT || z->i.mnemonic == ZYDIS_MNEMONIC_CRC32);
 }
 
 /* --- making a thunk ------------------------------------------------------------------------------
@@ -155,18 +157,30 @@ static const ZydisDecodedOperand *memory_operand(const struct soft_zydis *z)
 	return NULL;
 }
 
-/* Where an explicit RSP operand is encoded; false: nowhere, or where it cannot be changed. */
-static bool find_rsp(const struct soft_zydis *z, ZydisOperandEncoding *where)
+/* Give every explicit RSP operand the alias instead; false: one cannot be changed. */
+static bool replace_rsp(const struct soft_zydis *z, uint8_t alias, uint8_t *modrm, uint8_t *vex)
 {
 	for (unsigned i = 0; i < z->i.operand_count; i++) {
 		const ZydisDecodedOperand *o = &z->op[i];
 
-		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_number(o->reg.value) == CPU_RSP) {
-			*where = o->encoding;
-			return true;
+		if (o->type != ZYDIS_OPERAND_TYPE_REGISTER || gpr_number(o->reg.value) != CPU_RSP)
+			continue;
+		switch (o->encoding) {
+		case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+			*modrm = (uint8_t)((*modrm & 0xc7) | alias << 3);
+			break;
+		case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+			*modrm = (uint8_t)((*modrm & 0xf8) | alias);
+			break;
+		case ZYDIS_OPERAND_ENCODING_NDSNDD:
+			/* VEX.vvvv is inverted; alias is a low register. */
+			*vex = (uint8_t)((*vex & 0x87) | (~alias & 15) << 3);
+			break;
+		default:
+			return false;
 		}
 	}
-	return false;
+	return true;
 }
 
 static bool droppable_prefix(uint8_t b)
@@ -175,24 +189,48 @@ static bool droppable_prefix(uint8_t b)
 	       b == 0x65;
 }
 
+static bool legacy_prefix(uint8_t b)
+{
+	return droppable_prefix(b) || b == 0x66 || b == 0xf2 || b == 0xf3 || b == 0xf0;
+}
+
+/*
+ * Copy the prefixes that count (SDM vol. 2, 2.1.1 and 2.2.1): a REX is one only right before the
+ * opcode. @start receives where the opcode or VEX begins, *@rex whether a REX was copied last.
+ */
+static unsigned copy_prefixes(const struct soft_zydis *z, const uint8_t *bytes, uint8_t *out,
+			      unsigned *start, bool *rex)
+{
+	unsigned n = 0, i = 0;
+
+	*rex = false;
+	for (;; i++) {
+		bool is_rex = z->mode == SOFT_MODE_64 && (bytes[i] & 0xf0) == 0x40;
+
+		if (!is_rex && !legacy_prefix(bytes[i]))
+			break;
+		*rex = is_rex;
+		if (!is_rex && !droppable_prefix(bytes[i]))
+			out[n++] = bytes[i];
+	}
+	if (*rex)
+		out[n++] = bytes[i - 1];
+	*start = i;
+	return n;
+}
+
 /* The rewritten bytes; 0: it cannot be done. Fills base and alias. */
 static unsigned rewrite(const struct soft_zydis *z, const uint8_t *bytes, uint8_t *out,
 			struct fpu_op *op)
 {
 	const ZydisDecodedInstruction *i = &z->i;
-	unsigned n = 0, modrm = i->raw.modrm.offset, start = 0, first;
+	unsigned n, modrm = i->raw.modrm.offset, start;
 	uint32_t used = used_gprs(z);
-	ZydisOperandEncoding rsp;
-	uint8_t modrm_byte;
+	uint8_t modrm_byte, *vex;
+	bool rex;
 
 	op->base = op->alias = FPU_NO_REG;
-	/* Legacy prefixes first, then REX, VEX and the opcode as they are. */
-	first = i->raw.prefix_count;
-	if (i->attributes & ZYDIS_ATTRIB_HAS_REX)
-		first = MIN(first, (unsigned)i->raw.rex.offset);
-	for (; start < first; start++)
-		if (!droppable_prefix(bytes[start]))
-			out[n++] = bytes[start];
+	n = copy_prefixes(z, bytes, out, &start, &rex);
 	if (!(i->attributes & ZYDIS_ATTRIB_HAS_MODRM)) {
 		memcpy(out + n, bytes + start, i->length - start);
 		return n + i->length - start;
@@ -200,29 +238,24 @@ static unsigned rewrite(const struct soft_zydis *z, const uint8_t *bytes, uint8_
 	memcpy(out + n, bytes + start, modrm - start);
 	n += modrm - start;
 	modrm_byte = bytes[modrm];
-	if (find_rsp(z, &rsp)) {
+	vex = &out[n - (modrm - start) + (i->raw.vex.offset - start) + i->raw.vex.size - 1];
+	if (used & 1u << CPU_RSP) {
 		op->alias = free_low_reg(used);
-		if (op->alias == FPU_NO_REG)
+		if (op->alias == FPU_NO_REG || !replace_rsp(z, op->alias, &modrm_byte, vex))
 			return 0;
 		used |= 1u << op->alias;
-		if (rsp == ZYDIS_OPERAND_ENCODING_MODRM_REG)
-			modrm_byte = (uint8_t)((modrm_byte & 0xc7) | op->alias << 3);
-		else if (rsp == ZYDIS_OPERAND_ENCODING_MODRM_RM)
-			modrm_byte = (uint8_t)((modrm_byte & 0xf8) | op->alias);
-		else
-			return 0;
 	}
 	if (i->raw.modrm.mod != 3) {
-		unsigned rex = n - (modrm - start) + (i->raw.rex.offset - start);
+		unsigned rex_at = n - (modrm - start) - 1;
 
 		op->base = free_low_reg(used);
 		if (op->base == FPU_NO_REG)
 			return 0;
 		modrm_byte = (uint8_t)((modrm_byte & 0x38) | op->base);
-		if (i->attributes & ZYDIS_ATTRIB_HAS_REX)
-			out[rex] &= 0xfc; /* X and B belong to the address */
+		if (rex)
+			out[rex_at] &= 0xfc; /* X and B belong to the address */
 		if ((i->attributes & ZYDIS_ATTRIB_HAS_VEX) && i->raw.vex.size == 3)
-			out[n - (modrm - start) + (i->raw.vex.offset - start) + 1] |= 0x60;
+			vex[-1] |= 0x60;
 		out[n++] = modrm_byte;
 	} else {
 		out[n++] = modrm_byte;
@@ -238,6 +271,9 @@ static unsigned rewrite(const struct soft_zydis *z, const uint8_t *bytes, uint8_
 /* Alignment rules of SDM vol. 2, 2.4 and 2.5 (exception types 1, 2 and 4). */
 static uint8_t alignment(const struct soft_zydis *z, unsigned size)
 {
+	/* The manual says type 4 for SHA; AMD's CPUs take any address, and so do the thunks. */
+	if (z->i.meta.isa_ext == ZYDIS_ISA_EXT_SHA)
+		return 0;
 	switch (z->i.mnemonic) {
 	case ZYDIS_MNEMONIC_MOVUPS:
 	case ZYDIS_MNEMONIC_MOVUPD:
@@ -251,6 +287,9 @@ static uint8_t alignment(const struct soft_zydis *z, unsigned size)
 	default:
 		break;
 	}
+	/* MMX results from 128 bits of memory: SDM vol. 3A, table 23-4. */
+	if (z->i.mnemonic == ZYDIS_MNEMONIC_CVTPD2PI || z->i.mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
+		return 16;
 	switch (z->i.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE1:
 	case ZYDIS_EXCEPTION_CLASS_AVX1:
@@ -259,12 +298,7 @@ static uint8_t alignment(const struct soft_zydis *z, unsigned size)
 	case ZYDIS_EXCEPTION_CLASS_SSE4:
 		return size == 16 ? 16 : 0;
 	default:
-		/* SHA and AES-NI are type 4 in the manual, whatever the decoder calls them. */
-		return size == 16 && !(z->i.attributes & ZYDIS_ATTRIB_HAS_VEX) &&
-				       (z->i.meta.isa_ext == ZYDIS_ISA_EXT_SHA ||
-					z->i.meta.isa_ext == ZYDIS_ISA_EXT_AES)
-			       ? 16
-			       : 0;
+		return 0;
 	}
 }
 
@@ -321,6 +355,13 @@ static unsigned hash_bytes(const uint8_t *p, unsigned len)
 	return h & (THUNK_HASH - 1);
 }
 
+/* FISTTP came with SSE3 but is an x87 instruction. */
+static bool is_x87(const struct soft_zydis *z)
+{
+	return z->i.meta.isa_ext == ZYDIS_ISA_EXT_X87 ||
+	       z->i.meta.category == ZYDIS_CATEGORY_X87_ALU;
+}
+
 const struct fpu_op *thunk_get(struct soft_thunks *t, const struct soft_zydis *z,
 			       const uint8_t *bytes)
 {
@@ -340,7 +381,7 @@ const struct fpu_op *thunk_get(struct soft_thunks *t, const struct soft_zydis *z
 		op.mem_write = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 		op.mem_align = alignment(z, op.mem_size);
 	}
-	op.mmx = z->i.meta.isa_ext != ZYDIS_ISA_EXT_X87;
+	op.mmx = !is_x87(z);
 	classify_x87(z, &op);
 	h = hash_bytes(raw, len);
 	pthread_mutex_lock(&t->lock);
@@ -374,32 +415,30 @@ static bool uses_mmx(const struct soft_zydis *z)
 	return z->i.mnemonic == ZYDIS_MNEMONIC_EMMS;
 }
 
-static bool uses_vectors(const struct soft_zydis *z)
+/* Instructions that touch general registers and flags only. */
+static bool is_general(const struct soft_zydis *z)
 {
-	for (unsigned i = 0; i < z->i.operand_count; i++) {
-		ZydisRegisterClass c;
-
-		if (z->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
-			continue;
-		c = ZydisRegisterGetClass(z->op[i].reg.value);
-		if (c == ZYDIS_REGCLASS_XMM || c == ZYDIS_REGCLASS_YMM)
-			return true;
-		if (c == ZYDIS_REGCLASS_ZMM || c == ZYDIS_REGCLASS_MASK)
-			return false;
+	switch (z->i.meta.isa_ext) {
+	case ZYDIS_ISA_EXT_BMI1:
+	case ZYDIS_ISA_EXT_BMI2:
+	case ZYDIS_ISA_EXT_LZCNT:
+	case ZYDIS_ISA_EXT_ADOX_ADCX:
+		return true;
+	default:
+		return z->i.mnemonic == ZYDIS_MNEMONIC_POPCNT ||
+		       z->i.mnemonic == ZYDIS_MNEMONIC_CRC32;
 	}
-	return z->i.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER ||
-	       z->i.mnemonic == ZYDIS_MNEMONIC_VZEROALL;
 }
 
 static insn_fn pick_runner(const struct soft_zydis *z)
 {
-	if (z->i.meta.isa_ext == ZYDIS_ISA_EXT_X87)
+	if (is_x87(z))
 		return fpu_run_x87;
 	if (uses_mmx(z))
 		return fpu_run_mmx;
-	if (uses_vectors(z))
-		return z->i.attributes & ZYDIS_ATTRIB_HAS_VEX ? fpu_run_avx : fpu_run_sse;
-	return fpu_run_gpr;
+	if (is_general(z))
+		return fpu_run_gpr;
+	return z->i.attributes & ZYDIS_ATTRIB_HAS_VEX ? fpu_run_avx : fpu_run_sse;
 }
 
 int soft_fpu_decode(struct soft_vm *vm, const struct soft_zydis *z, const uint8_t *bytes,

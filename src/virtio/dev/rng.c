@@ -67,10 +67,16 @@ static void rng_run(void *impl, unsigned qn)
 			break;
 		pushed = true;
 	}
-	if (ret < 0)
+	if (ret < 0) {
 		virtio_dev_fail(r->dev, "%s", q->error);
-	else if (pushed)
+		return;
+	}
+	virtq_set_notify(q, true);
+	if (pushed)
 		virtio_dev_signal(r->dev, qn);
+	/* A request may have come before the driver saw that it is to notify. */
+	if (virtq_pending(q) && !loop_timer_armed(&r->refill))
+		virtio_dev_schedule(r->dev, qn);
 }
 
 static void rng_reset(void *impl UNUSED)

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The soft engine's side of the differential tests: one vCPU in ring 3 of long mode, its page
+ * tables mapping the data and the code at the addresses the host has them; one block of one
+ * instruction is run by hand, and a fault lands in the test's own jump point.
+ */
+#include "diff.h"
+
+#include "cpu/soft/engine.h"
+#include "cpu/soft/fpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GPA_TABLES 0x1000u
+#define GPA_CODE   0x10000u
+#define GPA_DATA   0x20000u
+#define RAM_SIZE   (1u << 20)
+
+static struct mem *ram;
+static struct cpu_vm *vm;
+static struct cpu_vcpu *vcpu;
+static struct soft_vcpu *v;
+
+static uint32_t port_in(void *ctx UNUSED, uint16_t port UNUSED, unsigned size UNUSED)
+{
+	return 0;
+}
+
+static void port_out(void *ctx UNUSED, uint16_t port UNUSED, unsigned size UNUSED,
+		     uint32_t val UNUSED)
+{
+}
+
+static uint64_t mmio_read(void *ctx UNUSED, gpa_t gpa UNUSED, unsigned size UNUSED)
+{
+	return 0;
+}
+
+static void mmio_write(void *ctx UNUSED, gpa_t gpa UNUSED, unsigned size UNUSED,
+		       uint64_t val UNUSED)
+{
+}
+
+static uint8_t irq_ack(void *ctx UNUSED)
+{
+	return 0;
+}
+
+static void eoi(void *ctx UNUSED, uint8_t vector UNUSED)
+{
+}
+
+static void die(const char *what, const struct err *e)
+{
+	fprintf(stderr, "diff: %s: %s\n", what, e->msg);
+	exit(2);
+}
+
+static void put_entry(gpa_t table, unsigned index, uint64_t val)
+{
+	BUG_ON(mem_write(ram, table + index * 8, &val, 8));
+}
+
+/* Four levels; both linear addresses lie in the first GiB. */
+static void make_tables(void)
+{
+	const uint64_t rw = 7; /* present, writable, user */
+
+	put_entry(GPA_TABLES, 0, (GPA_TABLES + 0x1000) | rw);
+	put_entry(GPA_TABLES + 0x1000, 0, (GPA_TABLES + 0x2000) | rw);
+	put_entry(GPA_TABLES + 0x2000, DIFF_DATA >> 21, (GPA_TABLES + 0x3000) | rw);
+	put_entry(GPA_TABLES + 0x2000, DIFF_CODE >> 21, (GPA_TABLES + 0x4000) | rw);
+	for (unsigned i = 0; i < DIFF_DATA_SIZE / 4096; i++)
+		put_entry(GPA_TABLES + 0x3000, i, (GPA_DATA + i * 4096) | rw);
+	put_entry(GPA_TABLES + 0x4000, 0, GPA_CODE | rw);
+}
+
+static void enter_user_mode(void)
+{
+	static struct cpu_state s;
+	struct err e = { 0 };
+
+	if (cpu_soft_engine.vcpu_get_state(vcpu, &s, &e))
+		die("state", &e);
+	s.cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG | X86_CR0_ET;
+	s.cr3 = GPA_TABLES;
+	s.cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
+	s.efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NX;
+	s.xcr0 = 7;
+	s.seg[CPU_CS] = (struct cpu_segment) { .selector = 0x33, .limit = ~0u, .attr = 0xa0fb };
+	s.seg[CPU_SS] = (struct cpu_segment) { .selector = 0x2b, .limit = ~0u, .attr = 0xc0f3 };
+	s.rflags = 0x202;
+	if (cpu_soft_engine.vcpu_set_state(vcpu, &s, &e))
+		die("state", &e);
+}
+
+void diff_soft_setup(void)
+{
+	static const struct cpu_io_ops io = { .port_in = port_in,
+					      .port_out = port_out,
+					      .mmio_read = mmio_read,
+					      .mmio_write = mmio_write,
+					      .irq_ack = irq_ack,
+					      .eoi = eoi };
+	static struct cpuid_table host, table;
+	struct cpuid_policy policy = { .vcpus = 1, .soft = true };
+	struct cpu_vm_config cfg = { .vcpus = 1, .cpuid = &table, .io = &io };
+	struct err e = { 0 };
+
+	if (mem_create(&ram, &e) || mem_add_ram(ram, RAM_SIZE, 0xc0000000, &e) ||
+	    cpu_soft_engine.cpuid_supported(&host, &e) ||
+	    cpuid_apply_policy(&table, &host, &policy, &e))
+		die("set-up", &e);
+	cfg.mem = ram;
+	make_tables();
+	if (cpu_soft_engine.vm_create(&vm, &cfg, &e) ||
+	    cpu_soft_engine.vcpu_create(&vcpu, vm, 0, &e))
+		die("engine", &e);
+	/* The engine's object begins with the vCPU: see engine.c. */
+	v = (struct soft_vcpu *)vcpu;
+	enter_user_mode();
+}
+
+void diff_soft_end(void)
+{
+	cpu_soft_engine.vcpu_destroy(vcpu);
+	cpu_soft_engine.vm_destroy(vm);
+	mem_destroy(ram);
+}
+
+static void run_one(void)
+{
+	struct soft_block *b = soft_block_get(v, SOFT_MODE_64 | SOFT_MODE_SINGLE);
+
+	v->block_va = v->rip;
+	v->cur = b->insn;
+	b->run(v, b->insn);
+	v->cur = NULL;
+}
+
+void diff_soft_exec(const struct diff_case *k, struct diff_state *out)
+{
+	uint8_t code[DIFF_INSN_MAX + 1] = { 0 };
+
+	memcpy(code, k->bytes, k->len);
+	BUG_ON(mem_write(ram, GPA_CODE, code, sizeof(code)));
+	BUG_ON(mem_write(ram, GPA_DATA, k->in.mem, DIFF_DATA_SIZE));
+	memcpy(v->r, k->in.c.r, sizeof(k->in.c.r));
+	soft_set_rflags(v, k->in.c.flags | 0x202);
+	memcpy(v->fpu.ymm, k->in.c.ymm, sizeof(v->fpu.ymm));
+	memcpy(v->fpu.x87, k->in.c.fx, FX_XMM);
+	v->fpu.mxcsr = k->in.c.mxcsr;
+	v->rip = DIFF_CODE;
+	v->shadow = false;
+	out->fault = DIFF_NO_FAULT;
+	if (setjmp(v->fault))
+		out->fault = v->raise_vector;
+	else
+		run_one();
+	memcpy(out->c.r, v->r, sizeof(out->c.r));
+	out->c.flags = soft_rflags(v);
+	memcpy(out->c.ymm, v->fpu.ymm, sizeof(out->c.ymm));
+	memcpy(out->c.fx, v->fpu.x87, FX_XMM);
+	out->c.mxcsr = v->fpu.mxcsr;
+	BUG_ON(mem_read(ram, GPA_DATA, out->mem, DIFF_DATA_SIZE));
+}
