@@ -205,11 +205,9 @@ static void arm(struct rtc *r)
 static void expired(void *arg)
 {
 	struct rtc *r = arg;
-	uint64_t t = mono(r), s = guest_seconds(r);
+	uint64_t t = mono(r), s = guest_seconds(r), period = period_ns(r);
 
-	if (r->next_periodic_ns && t >= r->next_periodic_ns) {
-		uint64_t period = period_ns(r);
-
+	if (r->next_periodic_ns && period && t >= r->next_periodic_ns) {
 		r->cmos[REG_C] |= C_PF;
 		/* Missed periods are skipped. */
 		r->next_periodic_ns += period * ((t - r->next_periodic_ns) / period + 1);

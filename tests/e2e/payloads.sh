@@ -28,7 +28,12 @@ D="--device isa-debug-exit,iobase=0xf4"
 	ends "the debug-exit port gives (V << 1) | 1" 85 exit $D
 	ends "the same with 2 vCPUs" 85 exit $D --cpus 2
 	ends "the same with 5 GiB" 85 exit $D --memory 5G
-	ends "triple fault" 16 triple
+	# A KVM that only emulates gives up at the fault's first instruction instead.
+	if [ "$ENGINE" = kvm ] && "$HOLM" doctor | grep -q "only emulates"; then
+		ends "triple fault, where KVM only emulates" 12 triple
+	else
+		ends "triple fault" 16 triple
+	fi
 	ends "power-off by ACPI S5" 0 poweroff
 	ends "reset by the keyboard controller" 18 kbd --on-reboot exit
 	ends "reset by the reset register" 18 cf9 --on-reboot exit

@@ -37,6 +37,7 @@ devices() {
 		t "http download" [ "\$(sum </tmp/file)" = $file_sum ]
 		echo "SERVING"
 		t "forwarded port" timeout 300 nc -l -p 80 -e cat /tmp/file
+		sleep 5 # what nc left in the socket goes out before the power does
 		t "entropy" sh -c '[ "\$(head -c 64 /dev/hwrng | wc -c)" = 64 ]'
 		t "entropy is virtio" grep -q virtio /sys/class/misc/hw_random/rng_current
 		t "balloon" sh -c 'ls /sys/bus/virtio/drivers/virtio_balloon | grep -q virtio'

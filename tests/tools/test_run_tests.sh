@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Seeded failures for tools/run-tests: each must be counted as one.
+# timeout: 60
 set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 . "$TOP/tests/lib/tap.sh"
@@ -48,7 +49,7 @@ echo '1..1'
 exit 3
 END
 counts "a test that hangs, with a child that does" '0 passed, 1 failed, 0 skipped' 1 <<'END'
-# timeout: 1
+# timeout: 3
 sleep 100 &
 sleep 100
 END

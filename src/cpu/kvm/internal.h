@@ -12,6 +12,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/** A kernel structure with its flexible array, room for @n entries behind it. */
+#define KVM_LIST(type, entry, n)                                                                   \
+	union {                                                                                    \
+		struct type list;                                                                  \
+		uint8_t room[sizeof(struct type) + (n) * sizeof(struct entry)];                    \
+	}
+
 #define KVM_IOAPIC_PINS 24
 
 enum kvm_stat { STAT_IO, STAT_MMIO, STAT_EOI, STAT_IRQ_WINDOW, STAT_KICK, STAT_OTHER, STAT_COUNT };

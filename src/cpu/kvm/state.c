@@ -18,11 +18,6 @@
 static_assert(sizeof(((struct kvm_xsave *)0)->region) == CPU_XSAVE_SIZE, "the same area");
 static_assert(KVM_APIC_REG_SIZE == CPU_LAPIC_SIZE, "the same page");
 
-struct msr_list {
-	struct kvm_msrs h;
-	struct kvm_msr_entry e[CPU_MSRS_MAX];
-};
-
 /* --- segments ------------------------------------------------------------------------------ */
 
 static void seg_get(struct cpu_segment *s, const struct kvm_segment *k)
@@ -186,22 +181,23 @@ static void msrs_get(struct cpu_vcpu *v, struct cpu_state *s)
 	const uint32_t *list = cpu_state_msrs(&n);
 
 	for (unsigned i = 0; i < n; i++) {
-		struct msr_list q = { .h.nmsrs = 1, .e[0].index = list[i] };
+		KVM_LIST(kvm_msrs, kvm_msr_entry, 1) q = { .list.nmsrs = 1 };
 
+		q.list.entries[0].index = list[i];
 		if (ioctl(v->fd, KVM_GET_MSRS, &q) == 1)
-			cpu_state_set_msr(s, list[i], q.e[0].data);
+			cpu_state_set_msr(s, list[i], q.list.entries[0].data);
 	}
 }
 
 static void msrs_set(struct cpu_vcpu *v, const struct cpu_state *s, bool deadline)
 {
 	for (unsigned i = 0; i < s->n_msrs; i++) {
-		struct msr_list q = { .h.nmsrs = 1 };
+		KVM_LIST(kvm_msrs, kvm_msr_entry, 1) q = { .list.nmsrs = 1 };
 
 		if ((s->msrs[i].index == X86_MSR_TSC_DEADLINE) != deadline)
 			continue;
-		q.e[0].index = s->msrs[i].index;
-		q.e[0].data = s->msrs[i].value;
+		q.list.entries[0].index = s->msrs[i].index;
+		q.list.entries[0].data = s->msrs[i].value;
 		if (ioctl(v->fd, KVM_SET_MSRS, &q) != 1)
 			log_line(LOG_DEBUG, "kvm", "vCPU %u: MSR %#x does not take %#llx", v->id,
 				 s->msrs[i].index, (unsigned long long)s->msrs[i].value);

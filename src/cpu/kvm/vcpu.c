@@ -32,17 +32,14 @@ static_assert(ARRAY_SIZE(stat_names) == STAT_COUNT, "stats");
 static int set_cpuid(struct cpu_vcpu *v, struct err *e)
 {
 	struct cpuid_table t;
-	struct {
-		struct kvm_cpuid2 h;
-		struct kvm_cpuid_entry2 e[CPUID_LEAVES_MAX];
-	} c = { 0 };
+	KVM_LIST(kvm_cpuid2, kvm_cpuid_entry2, CPUID_LEAVES_MAX) c = { 0 };
 
 	cpuid_for_vcpu(&t, &v->vm->cpuid, v->id);
-	c.h.nent = t.n;
+	c.list.nent = t.n;
 	for (unsigned i = 0; i < t.n; i++) {
 		const struct cpuid_leaf *l = &t.leaf[i];
 
-		c.e[i] = (struct kvm_cpuid_entry2) {
+		c.list.entries[i] = (struct kvm_cpuid_entry2) {
 			.function = l->leaf,
 			.index = l->subleaf,
 			.flags = l->indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
@@ -59,10 +56,10 @@ static int set_cpuid(struct cpu_vcpu *v, struct err *e)
 
 static void set_msr(struct cpu_vcpu *v, uint32_t index, uint64_t value)
 {
-	struct {
-		struct kvm_msrs h;
-		struct kvm_msr_entry m;
-	} q = { .h.nmsrs = 1, .m = { .index = index, .data = value } };
+	KVM_LIST(kvm_msrs, kvm_msr_entry, 1) q = { .list.nmsrs = 1 };
+
+	q.list.entries[0].index = index;
+	q.list.entries[0].data = value;
 
 	if (ioctl(v->fd, KVM_SET_MSRS, &q) != 1)
 		log_line(LOG_DEBUG, "kvm", "MSR 0x%x is refused", index);

@@ -76,12 +76,11 @@ int kvm_open(int *fd, struct err *e)
 
 static uint64_t host_arch_capabilities(int sys_fd)
 {
-	struct {
-		struct kvm_msrs h;
-		struct kvm_msr_entry m;
-	} q = { .h.nmsrs = 1, .m.index = X86_MSR_ARCH_CAPABILITIES };
+	KVM_LIST(kvm_msrs, kvm_msr_entry, 1) q = { .list.nmsrs = 1 };
 
-	return ioctl(sys_fd, KVM_GET_MSRS, &q) == 1 ? q.m.data : 0;
+	q.list.entries[0].index = X86_MSR_ARCH_CAPABILITIES;
+
+	return ioctl(sys_fd, KVM_GET_MSRS, &q) == 1 ? q.list.entries[0].data : 0;
 }
 
 int kvm_supported(int sys_fd, struct cpuid_table *out, struct err *e)
@@ -323,20 +322,19 @@ static void vcpu_nmi(struct cpu_vcpu *v)
 
 static void vm_ioapic_routes(struct cpu_vm *vm, const uint64_t *redir, unsigned n)
 {
-	struct {
-		struct kvm_irq_routing h;
-		struct kvm_irq_routing_entry e[KVM_IOAPIC_PINS];
-	} r = { 0 };
+	KVM_LIST(kvm_irq_routing, kvm_irq_routing_entry, KVM_IOAPIC_PINS) r = { 0 };
 
-	r.h.nr = MIN(n, (unsigned)KVM_IOAPIC_PINS);
-	for (uint32_t i = 0; i < r.h.nr; i++) {
+	r.list.nr = MIN(n, (unsigned)KVM_IOAPIC_PINS);
+	for (uint32_t i = 0; i < r.list.nr; i++) {
 		uint64_t d = redir[i];
 		uint32_t dest = (uint32_t)(d >> 56);
 
 		/* 82093AA, 3.2.4; message: SDM vol. 3A, 10.11. Masked ones stay: EOIs may come. */
-		r.e[i] = (struct kvm_irq_routing_entry) { .gsi = i, .type = KVM_IRQ_ROUTING_MSI };
-		r.e[i].u.msi.address_lo = 0xfee00000u | dest << 12 | (d & 1u << 11 ? 4u : 0);
-		r.e[i].u.msi.data = (uint32_t)(d & 0x7ff) | (d & 1u << 15 ? 0xc000u : 0);
+		r.list.entries[i] =
+			(struct kvm_irq_routing_entry) { .gsi = i, .type = KVM_IRQ_ROUTING_MSI };
+		r.list.entries[i].u.msi.address_lo =
+			0xfee00000u | dest << 12 | (d & 1u << 11 ? 4u : 0);
+		r.list.entries[i].u.msi.data = (uint32_t)(d & 0x7ff) | (d & 1u << 15 ? 0xc000u : 0);
 	}
 	if (ioctl(vm->fd, KVM_SET_GSI_ROUTING, &r))
 		log_line(LOG_ERROR, "kvm", "interrupt routes are refused: %s", strerror(errno));
