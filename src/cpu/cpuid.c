@@ -101,10 +101,10 @@ static const struct rule rules[] = {
 	 B(0) | B(1) | B(7) | B(9) | B(10) | B(20),
 	 B(0) | B(1) | B(3) | B(5) | B(6) | B(7) | B(8) | B(9) | B(10) | B(13) | B(16) | B(17) |
 		    B(18) | B(19) | B(20) | B(21) | B(23) | B(24) | B(28) | B(29) | B(30) | B(31)},
-	/* RDPID; KVM also AVX512_VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ
+	/* RDPID; KVM also AVX512_VBMI UMIP (no PKU: no engine keeps PKRU) VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ
 	 * MOVDIRI MOVDIR64B */
 	{7, 0, ECX, 0, B(22),
-	 B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(27) |
+	 B(1) | B(2) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(27) |
 		    B(28)},
 	/* FSRM; SPEC_CTRL ARCH_CAPABILITIES; KVM also MD_CLEAR SERIALIZE AVX512_FP16 STIBP
 	 * L1D_FLUSH SSBD */
@@ -114,8 +114,8 @@ static const struct rule rules[] = {
 	{7, 1, EAX, 0, 0, B(4) | B(5) | B(10) | B(11) | B(12)},
 	/* KVM: the predictor controls of SPEC_CTRL */
 	{7, 2, EDX, 0, 0, B(0) | B(1) | B(2) | B(3) | B(4) | B(5)},
-	/* XSAVEOPT XGETBV1; KVM also XSAVEC XSAVES */
-	{0xd, 1, EAX, B(0) | B(2), 0, B(0) | B(1) | B(2) | B(3)},
+	/* XSAVEOPT XGETBV1; the compacted forms would need their own sizes */
+	{0xd, 1, EAX, B(0) | B(2), 0, B(0) | B(2)},
 	/* LAHF CMP_LEGACY(KVM) ABM 3DNOWPREFETCH; KVM also CR8_LEGACY SSE4A MISALIGNSSE OSVW
 	 * FMA4 TOPOEXT PERFCTR no */
 	{0x80000001, 0, ECX, B(5), B(0) | B(8), B(0) | B(4) | B(5) | B(6) | B(7) | B(8) | B(16)},

@@ -9,6 +9,7 @@
  * Limits: a file that is cut short by someone else in the very moment of loading ends the
  * process by SIGBUS, as with any mapped file.
  */
+#include "base/bytes.h"
 #include "base/log.h"
 #include "boot/acpi.h"
 #include "machine/parts.h"
@@ -163,6 +164,8 @@ static int set_states(struct machine *m, const struct cpu_state *first, struct e
 		ap->mp = CPU_MP_WAIT_SIPI;
 		/* Not the bootstrap processor: SDM vol. 3A, 10.4.4, IA32_APIC_BASE bit 8. */
 		ap->apic_base &= ~0x100ull;
+		/* Its own id in the xAPIC's place: 10.4.6, register 20h. */
+		put_le32(ap->lapic + 0x20, i << 24);
 		ret = m->engine->vcpu_set_state(m->vcpus.cpu[i].cpu, ap, e);
 	}
 	free(ap);

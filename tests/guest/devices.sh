@@ -41,6 +41,7 @@ devices() {
 		t "entropy" sh -c '[ "\$(head -c 64 /dev/hwrng | wc -c)" = 64 ]'
 		t "entropy is virtio" grep -q virtio /sys/class/misc/hw_random/rng_current
 		t "balloon" sh -c 'ls /sys/bus/virtio/drivers/virtio_balloon | grep -q virtio'
+		t "no retpolines, no PTI" sh -c '! grep -l -E "Retpoline|PTI" /sys/devices/system/cpu/vulnerabilities/*'
 		t "msi-x" grep -q 'PCI-MSI.*virtio' /proc/interrupts
 	END
 	(
@@ -64,7 +65,7 @@ devices() {
 	guest_results devices "$ENGINE, devices" "disk size" "disk read" "read-only disk read" \
 		"read-only disk says so" "disk write" "disk read back" "dhcp address" "default route" \
 		"name server" "http download" "forwarded port" "entropy" "entropy is virtio" "balloon" \
-		"msi-x"
+		"no retpolines, no PTI" "msi-x"
 	chunk=$(tr -d '\r' <"$TMP/devices.out" | sed -n 's/^CHUNK //p')
 	check "$ENGINE, devices: the image holds what was written" \
 		[ "$(dd if="$TMP/disk.raw" bs=64k skip=16 count=16 2>/dev/null | sha256sum |
