@@ -106,7 +106,10 @@ done
 sleep 2
 for p in /proc/[0-9]*; do
 	read -r comm <$p/comm || continue
-	[ "$comm" = holm-vmm ] || continue
+	case $comm in
+	vm | holm-vmm) ;;
+	*) continue ;;
+	esac
 	# Everything resident that is no page of the guest's memfd.
 	awk '/^[0-9a-f]+-/ { guest = /memfd:/ } /^Rss:/ && !guest { sum += $2 } END { print "RSS " sum + 0 }' $p/smaps
 done >rss
