@@ -101,8 +101,8 @@ static const struct rule rules[] = {
 	 B(0) | B(1) | B(7) | B(9) | B(10) | B(20),
 	 B(0) | B(1) | B(3) | B(5) | B(6) | B(7) | B(8) | B(9) | B(10) | B(13) | B(16) | B(17) |
 		    B(18) | B(19) | B(20) | B(21) | B(23) | B(24) | B(28) | B(29) | B(30) | B(31)},
-	/* RDPID; KVM also AVX512_VBMI UMIP (no PKU: no engine keeps PKRU) VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ
-	 * MOVDIRI MOVDIR64B */
+	/* RDPID; KVM also AVX512_VBMI UMIP VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ
+	 * MOVDIRI MOVDIR64B; no PKU: no engine keeps PKRU */
 	{7, 0, ECX, 0, B(22),
 	 B(1) | B(2) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(27) |
 		    B(28)},
