@@ -32,9 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					      "append", "disks",   "net",     "forwards",
 					      "serial", "console", "devices", "on_reboot" };
 	struct vm_config c;
-	MEM_AUTO char *text = strndup((const char *)data, size);
+	MEM_AUTO char *text = calloc(1, size + 1);
 
 	BUG_ON(vm_config_init(&c, NULL) || !text);
+	if (size)
+		memcpy(text, data, size);
 	if (!vm_config_decode(&c, (const char *)data, size, "input", true, NULL))
 		check_round_trip(&c);
 	vm_config_free(&c);
