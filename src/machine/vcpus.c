@@ -5,6 +5,7 @@
 #include "machine/vcpus.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -98,11 +99,11 @@ static void wait_all(struct vcpus *v)
 int vcpus_start(struct vcpus *v, struct err *e)
 {
 	for (unsigned i = 0; i < v->n; i++) {
-		int ret = pthread_create(&v->cpu[i].thread, NULL, vcpu_main, &v->cpu[i]);
+		int ret = thread_start(&v->cpu[i].thread, vcpu_main, &v->cpu[i]);
 
-		if (ret)
-			return err_set(e, -ret, "cannot make the thread of vCPU %u: %s", i,
-				       strerror(ret));
+		if (ret < 0)
+			return err_set(e, ret, "cannot make the thread of vCPU %u: %s", i,
+				       strerror(-ret));
 		v->cpu[i].started = true;
 	}
 	wait_all(v);

@@ -111,10 +111,13 @@ for p in /proc/[0-9]*; do
 	*) continue ;;
 	esac
 	# Everything resident that is no page of the guest's memfd.
-	awk '/^[0-9a-f]+-/ { guest = /memfd:/ } /^Rss:/ && !guest { sum += $2 } END { print "RSS " sum + 0 }' $p/smaps
+	awk '/^[0-9a-f]+-/ { guest = /memfd:/; name = $1 " " $6 }
+		/^Rss:/ && !guest { sum += $2; print "rss", $2, name }
+		END { print "RSS " sum + 0 }' $p/smaps
 done >rss
-cat rss
+grep RSS rss
 t "memory beyond the guest's: at most 5 MiB" [ "$(sed -n 's/^RSS //p' rss | head -n 1)" -le 5120 ]
+[ "$(sed -n 's/^RSS //p' rss | head -n 1)" -le 5120 ] || sort -k2,2nr rss | head -n 8
 kill %1
 exit 0
 END

@@ -11,6 +11,7 @@
  * System calls: preadv, pwritev, pread64, pwrite64, fdatasync, fallocate, futex.
  */
 #include "base/compiler.h"
+#include "base/thread.h"
 #include "blk/fmt/raw_internal.h"
 
 #include <errno.h>
@@ -161,7 +162,7 @@ static int pool_open(struct raw *d)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (int i = 0; i < WORKERS && !ret; i++) {
-		ret = -pthread_create(&p->worker[i], NULL, work, p);
+		ret = thread_start(&p->worker[i], work, p);
 		if (ret)
 			stop_workers(p, i);
 	}
