@@ -69,6 +69,9 @@ json_t *machine_stats(struct machine *m)
 	if (first && start && first > start)
 		json_object_set_new(o, "first_instruction_us",
 				    json_integer((json_int_t)((first - start) / 1000)));
+	/* CLOCK_MONOTONIC, for who noted the time of the exec (bench/start). */
+	if (first)
+		json_object_set_new(o, "first_instruction_at_ns", json_integer((json_int_t)first));
 	json_object_set_new(o, "resets", json_integer((json_int_t)m->resets));
 	json_object_set_new(o, "ram_bytes", json_integer((json_int_t)mem_ram_size(m->mem)));
 	json_object_set_new(o, "ram_resident_bytes", json_integer((json_int_t)ram_resident(m)));

@@ -108,14 +108,15 @@ enum x86_vector {
 #define X86_PF_I    (1u << 4)
 
 /* Paging-structure entries: SDM vol. 3A, 4.5, table 4-15 ff. */
-#define X86_PTE_P  (1ull << 0)
-#define X86_PTE_W  (1ull << 1)
-#define X86_PTE_U  (1ull << 2)
-#define X86_PTE_A  (1ull << 5)
-#define X86_PTE_D  (1ull << 6)
-#define X86_PTE_PS (1ull << 7)
-#define X86_PTE_G  (1ull << 8)
-#define X86_PTE_NX (1ull << 63)
+#define X86_PTE_P   (1ull << 0)
+#define X86_PTE_W   (1ull << 1)
+#define X86_PTE_U   (1ull << 2)
+#define X86_PTE_PCD (1ull << 4)
+#define X86_PTE_A   (1ull << 5)
+#define X86_PTE_D   (1ull << 6)
+#define X86_PTE_PS  (1ull << 7)
+#define X86_PTE_G   (1ull << 8)
+#define X86_PTE_NX  (1ull << 63)
 
 /* MSRs: SDM vol. 4, tables 2-2 ff.; 0xc000_01xx: APM vol. 2, appendix A. */
 #define X86_MSR_TSC		  0x10

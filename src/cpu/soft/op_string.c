@@ -168,6 +168,9 @@ static void h_string_rep(struct soft_vcpu *v, const struct insn *in)
 				.seg = in->seg,
 				.step = v->rf & X86_FLAG_DF ? -(int64_t)in->size : in->size };
 	bool want_zf = !(in->flags & INSN_REPNE);
+	/* Steps and data breakpoints look at each element. */
+	bool in_bulk = (in->op == STR_MOVS || in->op == STR_STOS) && !(v->rf & X86_FLAG_TF) &&
+		       !(v->dr7 & 0xff);
 	unsigned slice = 0;
 
 	if (in->op >= STR_INS && reg_a(v, CPU_RCX, c.asize))
@@ -178,7 +181,7 @@ static void h_string_rep(struct soft_vcpu *v, const struct insn *in)
 
 		if (!count)
 			break;
-		if (in->op == STR_MOVS || in->op == STR_STOS)
+		if (in_bulk)
 			n = bulk(v, in, &c, count);
 		if (!n) {
 			test = element(v, in, &c);
