@@ -65,10 +65,10 @@ outer_image() {
 	rm -rf "$dir"
 }
 
-# outer_run NAME SECONDS - boots it; the console goes to $TMP/NAME.out, the status to $VM_RC
+# outer_run NAME SECONDS - boots it with $OUTER_CPUS (2) CPUs; the console goes to $TMP/NAME.out, the status to $VM_RC
 outer_run() {
 	run_start=$(date +%s)
-	timeout -k 10 "$2" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 7168 \
+	timeout -k 10 "$2" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "${OUTER_CPUS:-2}" -m 7168 \
 		-nodefaults -nographic -no-reboot -serial stdio \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x04 \
 		-kernel "$GUEST/vmlinuz" -initrd "$TMP/$1.img" -append "console=ttyS0 panic=-1 quiet" \

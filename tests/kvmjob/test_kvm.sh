@@ -37,7 +37,6 @@ cp "$TMP/large.img" "$TMP/outer.d/job/large.img"
 for mode in exit triple halt hello poweroff kbd cf9 storm; do
 	payload $mode "$TMP/outer.d/job/$mode.elf"
 done
-with_libraries "$TMP/outer.d" job "$TOP/build/tests/micro/micro"
 
 outer_image outer <<'END'
 cd /tmp
@@ -45,10 +44,6 @@ t "device node" [ -c /dev/kvm ]
 holm doctor >doctor.out 2>&1
 t "doctor" grep -qi kvm doctor.out
 sed 's/^/# doctor: /' doctor.out
-MICRO_TCG=1 timeout 100 /job/micro kvm >micro.out 2>&1
-t "system instructions by micro guests" [ $? = 0 ]
-grep -a '^kvm: ' micro.out
-tail -n 1 micro.out | grep -q ' 0 wrong' || cat micro.out
 rc() {
 	want=$1
 	shift
@@ -121,12 +116,11 @@ exit 0
 END
 outer_run outer 500
 guest_status outer 33 "kvm: the job runs to its end"
-guest_results outer "kvm" "device node" "doctor" "system instructions by micro guests" \
-	"payload ends by the debug-exit port" \
+guest_results outer "kvm" "device node" "doctor" "payload ends by the debug-exit port" \
 	"triple fault" "power-off by ACPI S5" "reset by the keyboard controller" \
 	"reset by the reset register" "serial line" "writes to nearly all ports" "auto takes kvm" \
 	"large cpus" "large memory" "large status" "inner cpus" "inner disk" "inner disk write" \
 	"inner disk read back" "inner dhcp" "inner http" "inner kvm clock" "inner quiet" \
 	"inner status" "memory beyond the guest's: at most 5 MiB"
-tr -d '\r' <"$TMP/outer.out" | sed -n 's/^RSS /# beyond guest RAM, KiB: /p; /^# doctor/p; s/^kvm: /# micro guests: /p'
+tr -d '\r' <"$TMP/outer.out" | sed -n 's/^RSS /# beyond guest RAM, KiB: /p; /^# doctor/p'
 tap_done

@@ -187,3 +187,51 @@ WANT modify_by_other, 1
 	.balign 4
 other_target: .long 0
 	.text
+
+/*
+ * A program that makes code: 131072 different instructions, 512 at a time, PSHUFD and SHUFPS with
+ * all immediates and registers. All registers hold the same value in their parts and so keep it.
+ */
+CASE many_instructions, MICRO_NOT_EMULATED
+	mov $0x1234567, %eax
+	movd %eax, %xmm0
+	pshufd $0, %xmm0, %xmm0
+	.irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movdqa %xmm0, %xmm\n
+	.endr
+	xor %r8d, %r8d
+1:	mov $PAGE(0), %edi
+	mov $512, %ecx
+2:	mov $0x700f4066, %eax		/* 66 REX 0f 70: PSHUFD */
+	mov $0xc60f4090, %ebx		/* NOP, REX 0f c6: SHUFPS */
+	bt $16, %r8d
+	cmovc %ebx, %eax
+	mov %r8d, %ebx
+	shr $14, %ebx
+	and $3, %ebx			/* REX.B and, from bit 1, REX.R */
+	mov %ebx, %edx
+	and $1, %edx
+	shl $1, %ebx
+	and $4, %ebx
+	or %edx, %ebx
+	or %bl, %ah
+	mov %eax, (%rdi)
+	mov %r8d, %eax
+	shr $8, %eax
+	or $0xc0, %al			/* ModRM */
+	mov %al, 4(%rdi)
+	mov %r8b, 5(%rdi)
+	add $6, %rdi
+	inc %r8d
+	loop 2b
+	movb $0xc3, (%rdi)
+	mov $PAGE(0), %eax
+	call *%rax
+	cmp $131072, %r8d
+	jb 1b
+	movd %xmm3, %eax
+	LOG %rax
+	movq %xmm13, %rax
+	LOG %rax
+	ret
+WANT many_instructions, 0x1234567, 0x0123456701234567

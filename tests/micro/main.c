@@ -276,7 +276,6 @@ int main(int argc, char **argv)
 	for (; k < end; k++) {
 		if (!chosen(image_at(k->name), argc, argv))
 			continue;
-		if (getenv("MICRO_V")) {printf("#c %s\n",(const char *)image_at(k->name)); fflush(stdout);}
 		if (k->flags & flag)
 			left_out++;
 		else if (run_case(h, k))

@@ -301,6 +301,29 @@ static struct soft_block *limited_block(struct soft_vcpu *v, struct soft_block *
 	soft_gp(v, 0);
 }
 
+/*
+ * Drop all thunks, and all blocks because they point to them; false while another vCPU is inside
+ * a block, be it that it waits there for the machine.
+ */
+static bool recycle_thunks(struct soft_vcpu *v)
+{
+	struct soft_vm *vm = v->vm;
+	bool free = true;
+
+	soft_exclusive_begin(vm, v);
+	for (unsigned i = 0; i < vm->n; i++)
+		if (vm->vcpu[i] && vm->vcpu[i] != v && vm->vcpu[i]->cur)
+			free = false;
+	if (free && soft_thunks_low(vm->thunks)) {
+		for (unsigned i = 0; i < vm->n; i++)
+			if (vm->vcpu[i])
+				soft_blocks_flush(vm->vcpu[i]);
+		soft_thunks_drop(vm->thunks);
+	}
+	soft_exclusive_end(vm, v);
+	return free;
+}
+
 struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
 {
 	uint64_t va = v->rip;
@@ -318,6 +341,8 @@ struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
 		   j->mode == (mode | (uint32_t)v->mmu_idx << 8) && !j->block->dead)) {
 		b = j->block;
 	} else {
+		if (UNLIKELY(soft_thunks_low(v->vm->thunks)) && !recycle_thunks(v))
+			return NULL;
 		p = soft_fetch(v, va, &gpa);
 		b = find_block(v, gpa, p, va, mode, &cacheable);
 		if (cacheable)

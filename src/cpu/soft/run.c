@@ -434,10 +434,13 @@ static void debug_traps(struct soft_vcpu *v)
 /* --- the loop
  * --------------------------------------------------------------------------------------------- */
 
-static void run_block(struct soft_vcpu *v, uint32_t mode)
+/* false: not now, see soft_block_get() */
+static bool run_block(struct soft_vcpu *v, uint32_t mode)
 {
 	struct soft_block *b = soft_block_get(v, mode);
 
+	if (UNLIKELY(!b))
+		return false;
 	v->n_blocks++;
 	v->n_insns += b->n;
 	v->block_va = v->rip;
@@ -450,16 +453,24 @@ static void run_block(struct soft_vcpu *v, uint32_t mode)
 	}
 	b->run(v, b->insn);
 	v->cur = NULL;
+	return true;
 }
 
 /* One instruction with everything that looks at single instructions. */
 static void run_single(struct soft_vcpu *v, bool shadow)
 {
+	uint64_t rf = v->rf;
+
 	if (!shadow && (v->dr7 & 0xff) && !(v->rf & X86_FLAG_RF) && has_insn_breakpoints(v))
 		check_insn_breakpoints(v);
 	v->step_armed = v->rf & X86_FLAG_TF;
 	v->rf &= ~X86_FLAG_RF;
-	run_block(v, v->mode | SOFT_MODE_SINGLE);
+	if (!run_block(v, v->mode | SOFT_MODE_SINGLE)) {
+		v->rf = rf;
+		v->step_armed = false;
+		v->shadow = shadow;
+		return;
+	}
 	if (!v->shadow)
 		debug_traps(v);
 }
@@ -493,7 +504,7 @@ static void run_loop(struct soft_vcpu *v)
 		if (needs_single(v))
 			run_single(v, false);
 		else
-			run_block(v, v->mode);
+			(void)run_block(v, v->mode);
 	}
 }
 

@@ -535,6 +535,10 @@ int soft_fpu_decode(struct soft_vm *vm, const struct soft_zydis *z, const uint8_
 
 int soft_thunks_create(struct soft_thunks **out, struct err *e) MUST_CHECK;
 void soft_thunks_destroy(struct soft_thunks *t);
+/** soft_thunks_low() - whether all must go before another block is decoded. Any thread. */
+bool soft_thunks_low(const struct soft_thunks *t);
+/** soft_thunks_drop() - all of them; no block that uses one may be left. */
+void soft_thunks_drop(struct soft_thunks *t);
 /** soft_fpu_reset() - power-on (@init false) or INIT state. */
 void soft_fpu_reset(struct soft_vcpu *v);
 /** To and from the standard XSAVE format of struct cpu_state (CPU_XSAVE_SIZE bytes). */
@@ -555,7 +559,10 @@ int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32
 
 int soft_blocks_create(struct soft_vcpu *v, struct err *e) MUST_CHECK;
 void soft_blocks_destroy(struct soft_vcpu *v);
-/** soft_block_get() - the block at linear v->rip, decoded where it is new; may raise #PF. */
+/**
+ * soft_block_get() - the block at linear v->rip, decoded where it is new; may raise #PF.
+ * Return: NULL where another vCPU must get on first: look for attention and ask again.
+ */
 struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode);
 /** soft_blocks_drop_page() - forget the page's blocks. Exclusive, or own thread. */
 void soft_blocks_drop_page(struct soft_vcpu *v, gpa_t gpa);

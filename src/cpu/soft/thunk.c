@@ -6,8 +6,9 @@
  * prefixes go, a memory operand becomes [base] with a low register the instruction does not name,
  * and an explicit RSP operand becomes another register (alias), because the host's RSP is in use.
  * Thunks are found again by their bytes, in a hash table all vCPUs share under a lock that only
- * decoding takes. They are never freed: a system uses a few thousand different ones; when all
- * THUNK_MAX are taken, further instructions raise #UD and are logged.
+ * decoding takes. A system uses a few thousand different ones; a program that makes code can use
+ * any number, so when there is little room left (soft_thunks_low) all are dropped together with
+ * every decoded block, at a moment when no vCPU is inside one (block.c).
  *
  * An instruction must be one the guest's CPUID offers: isa_allowed() compares Zydis's extension
  * with the feature bits.
@@ -23,6 +24,8 @@
 #define THUNK_HASH  16384
 #define THUNK_MAX   65536
 #define THUNK_BYTES 20
+/* Room for the longest block on every vCPU. */
+#define THUNK_KEEP (CPU_VCPUS_MAX * SOFT_BLOCK_MAX)
 
 struct thunk {
 	struct fpu_op op;
@@ -36,6 +39,7 @@ struct soft_thunks {
 	struct xmem code;
 	struct thunk *hash[THUNK_HASH];
 	unsigned n;
+	atomic_bool low;
 	struct log_limit log;
 	struct thunk pool[THUNK_MAX];
 };
@@ -65,6 +69,21 @@ void soft_thunks_destroy(struct soft_thunks *t)
 	pthread_mutex_destroy(&t->lock);
 	xmem_destroy(&t->code);
 	munmap(t, sizeof(*t));
+}
+
+bool soft_thunks_low(const struct soft_thunks *t)
+{
+	return atomic_load_explicit(&t->low, memory_order_relaxed);
+}
+
+void soft_thunks_drop(struct soft_thunks *t)
+{
+	pthread_mutex_lock(&t->lock);
+	memset(t->hash, 0, sizeof(t->hash));
+	t->n = 0;
+	t->code.used = 0;
+	atomic_store_explicit(&t->low, false, memory_order_relaxed);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* --- which instructions ------------------------------------------------------------------------
@@ -343,6 +362,8 @@ static struct thunk *thunk_make(struct soft_thunks *t, const struct soft_zydis *
 		return NULL;
 	(void)z;
 	t->n++;
+	if (t->n > THUNK_MAX - THUNK_KEEP || t->code.size - t->code.used < THUNK_KEEP * 32)
+		atomic_store_explicit(&t->low, true, memory_order_relaxed);
 	return th;
 }
 
