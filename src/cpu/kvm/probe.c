@@ -106,22 +106,30 @@ static uint64_t probe_round(struct probe_vm *p, uint32_t n)
 	return MAX(clock_monotonic_ns() - start, (uint64_t)1);
 }
 
-/* More work until a round takes long enough to be measured; then again, against a disturbance. */
+/*
+ * More work until it shows beside what entering and leaving takes; then again, against a
+ * disturbance.
+ */
 static double probe_measure(struct probe_vm *p)
 {
+	uint64_t entry, ns = 0, again;
 	uint32_t n = PROBE_TURNS;
-	uint64_t ns, again;
 
 	/* The first round pays for the guest's memory and the CPU's first entry. */
-	ns = probe_round(p, 1);
-	for (unsigned i = 0; i < PROBE_RUNS_MAX && ns; i++) {
+	if (!probe_round(p, 1))
+		return 0;
+	entry = probe_round(p, 1);
+	for (unsigned i = 0; i < PROBE_RUNS_MAX && entry; i++) {
 		ns = probe_round(p, n);
-		if (ns >= PROBE_NS)
+		if (!ns || ns >= entry + MAX(entry, PROBE_NS))
 			break;
 		n *= 4;
 	}
 	again = ns ? probe_round(p, n) : 0;
-	return again ? 2.0 * n * 1000.0 / (double)MIN(ns, again) : 0;
+	if (!again)
+		return 0;
+	ns = MIN(ns, again);
+	return 2.0 * n * 1000.0 / (double)(ns > entry ? ns - entry : 1);
 }
 
 void kvm_probe(struct cpu_probe *out)
