@@ -4,11 +4,13 @@
  *
  * Theory of operation: nothing of the VM is made here. The configuration goes to holm-vmm as
  * JSON in a memfd that exec keeps open; its number is the only argument. The terminal, the
- * working directory and the exit code are those of holm-vmm, which takes this process over.
+ * working directory and the exit code are those of holm-vmm, which takes this process over; at a
+ * terminal it takes over a child (guard.h).
  */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "cli/command.h"
+#include "cli/guard.h"
 #include "proto/config.h"
 
 #include <errno.h>
@@ -102,6 +104,9 @@ static int exec_vmm(const struct vm_config *c, struct err *e)
 	if (ret)
 		return err_set(e, ret, "cannot write the configuration: %s", strerror(-ret));
 	snprintf(arg, sizeof(arg), "%d", fd);
+	ret = c->dry_run ? 0 : guard_terminal(e);
+	if (ret)
+		return ret;
 	execl(path, "holm-vmm", "--config-fd", arg, (char *)NULL);
 	return err_set(e, -errno, "cannot run %s: %s", path, strerror(errno));
 }

@@ -57,6 +57,12 @@ class Session:
             return None
         return self.process.returncode
 
+    def vmm(self):
+        """The process id of the one child."""
+        with open(f'/proc/{self.process.pid}/task/{self.process.pid}/children',
+                  encoding='ascii') as f:
+            return int((f.read().split() or ['0'])[0])
+
     def restored(self):
         return termios.tcgetattr(self.slave) == self.before
 
@@ -93,16 +99,24 @@ def main():
     s = Session('echo')
     s.wait_raw(10)
     time.sleep(0.3)
-    found = subprocess.run(['ps', '-o', 'pid=,comm=', '-s', str(s.process.pid)],
-                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    vmm = [int(l.split()[0]) for l in found.stdout.splitlines() if l.split()[1] == 'holm-vmm']
-    if vmm and vmm[0] != s.process.pid:
-        os.kill(vmm[0], signal.SIGKILL)
-        test('a killed VMM is an error', s.end(10) not in (0, None))
-        test('given back after the VMM was killed', s.restored())
-    else:
-        s.send(b'\x1dq')
-        s.end(10)
+    vmm = s.vmm()
+    test('the VMM is a process of its own at a terminal', bool(vmm))
+    if vmm:
+        os.kill(vmm, signal.SIGKILL)
+    test('a killed VMM is an error', s.end(10) == -signal.SIGKILL)
+    test('given back after the VMM was killed', s.restored())
+    test('and said', b'the VM was killed: Killed' in s.seen)
+
+    s = Session('echo')
+    s.wait_raw(10)
+    time.sleep(0.3)
+    vmm = s.vmm()
+    s.process.kill()
+    s.process.wait()
+    end = time.monotonic() + 10
+    while vmm and os.path.exists(f'/proc/{vmm}') and time.monotonic() < end:
+        s.read(0.2)
+    test('the VMM does not outlive its guard', vmm and not os.path.exists(f'/proc/{vmm}'))
 
 
 main()
