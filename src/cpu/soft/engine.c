@@ -27,6 +27,10 @@ struct cpu_vcpu {
 	struct soft_vcpu s;
 };
 
+/* Native code of a vCPU, behind the object: code reaches its fields relative to RIP. */
+#define CODE_SIZE (32u << 20)
+#define VCPU_SIZE align_up(sizeof(struct cpu_vcpu), X86_PAGE_SIZE)
+
 static void *big_alloc(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -94,6 +98,7 @@ static int soft_vm_create(struct cpu_vm **out, const struct cpu_vm_config *cfg, 
 	vm->s.io = &vm->io;
 	vm->s.mem = cfg->mem;
 	vm->s.cpuid = *cfg->cpuid;
+	vm->s.jit = cfg->options && *cfg->options ? NULL : &soft_jit_ops;
 	vm->s.boot_ns = clock_monotonic_ns();
 	pthread_mutex_init(&vm->s.excl_lock, NULL);
 	ret = install_timer_handler(e);
@@ -238,7 +243,7 @@ static int soft_vcpu_create(struct cpu_vcpu **out, struct cpu_vm *vm, unsigned i
 	int ret;
 
 	BUG_ON(id >= vm->s.n || vm->s.vcpu[id]);
-	vc = big_alloc(sizeof(*vc));
+	vc = big_alloc(VCPU_SIZE + CODE_SIZE);
 	if (!vc)
 		return err_set(e, -ENOMEM, "no memory for vCPU %u", id);
 	v = &vc->s;
@@ -256,6 +261,9 @@ static int soft_vcpu_create(struct cpu_vcpu **out, struct cpu_vm *vm, unsigned i
 	ret = soft_blocks_create(v, e);
 	if (ret)
 		goto fail_blocks;
+	ret = vm->s.jit ? vm->s.jit->create(v, (uint8_t *)vc + VCPU_SIZE, CODE_SIZE, e) : 0;
+	if (ret)
+		goto fail_jit;
 	lapic_init(&v->lapic, vm->s.lapics, id, &soft_lapic_ops, v);
 	soft_reset(v, false);
 	v->mp = id == 0 ? CPU_MP_RUNNABLE : CPU_MP_WAIT_SIPI;
@@ -263,10 +271,12 @@ static int soft_vcpu_create(struct cpu_vcpu **out, struct cpu_vm *vm, unsigned i
 	*out = vc;
 	return 0;
 
+fail_jit:
+	soft_blocks_destroy(v);
 fail_blocks:
 	munmap(v->sets, sizeof(*v->sets) * SOFT_TLB_SETS);
 fail_sets:
-	munmap(vc, sizeof(*vc));
+	munmap(vc, VCPU_SIZE + CODE_SIZE);
 	return ret;
 }
 
@@ -280,9 +290,11 @@ static void soft_vcpu_destroy(struct cpu_vcpu *vc)
 	v->vm->vcpu[v->id] = NULL;
 	if (v->timer_made) /* seccomp: loop: timer_delete */
 		timer_delete(v->timer);
+	if (v->vm->jit)
+		v->vm->jit->destroy(v);
 	soft_blocks_destroy(v);
 	munmap(v->sets, sizeof(*v->sets) * SOFT_TLB_SETS);
-	munmap(vc, sizeof(*vc));
+	munmap(vc, VCPU_SIZE + CODE_SIZE);
 }
 
 static enum cpu_exit soft_vcpu_run(struct cpu_vcpu *vc)

@@ -3,18 +3,20 @@
  * The seam to a translator.
  *
  * Theory of operation: a block starts out interpreted. When it has run JIT_HOT times and the VM
- * has a translator, translate() is asked once for native code; NULL means "interpret", never an
- * error, and the block is not asked for again. Code is entered like a handler, with the block's
- * first instruction, and obeys the same rules: it ends by setting v->rip, raises faults through
- * soft_raise() with v->cur at the instruction, and looks at nothing that a handler may not.
+ * has a translator, translate() is asked once for native code; the block has code then, or stays
+ * interpreted. Code obeys the rules of handlers: it leaves by setting v->rip, has v->cur at the
+ * instruction whose handler it calls, and looks at nothing that a handler may not. It may go on
+ * into other blocks' code, but looks at v->attention at the start of each.
  *
- * Without a translator (engine option jit=off, or a host that allows no executable memory for
- * one) everything works the same, slower.
+ * Without a translator (engine option jit=off) everything works the same, slower.
  */
 #ifndef HOLM_CPU_SOFT_JIT_OPS_H
 #define HOLM_CPU_SOFT_JIT_OPS_H
 
+#include "base/err.h"
 #include "cpu/soft/insn.h"
+
+#include <stddef.h>
 
 /** Runs of a block before it is offered to the translator. */
 #define JIT_HOT 32
@@ -22,17 +24,25 @@
 struct soft_block;
 struct soft_vcpu;
 
+/** All mandatory. On the vCPU's own thread outside blocks, except where it says more. */
 struct jit_ops {
 	const char *name;
-	/**
-	 * Mandatory. Native code for @b, or NULL. On the vCPU's own thread, outside blocks; must
-	 * not block. The code stays valid until drop(@b) or flush(@v).
-	 */
-	insn_fn (*translate)(struct soft_vcpu *v, const struct soft_block *b);
-	/** Mandatory. @b was invalidated; its code may still be running. Exclusive section held. */
-	void (*drop)(struct soft_vcpu *v, const struct soft_block *b);
-	/** Mandatory. All blocks of @v are gone. Its own thread, outside blocks. */
+	/** v->jit, with @size bytes of code at @at, which is reserved and within 2 GiB of @v. */
+	int (*create)(struct soft_vcpu *v, void *at, size_t size, struct err *e);
+	/** Where v->jit is NULL: nothing. */
+	void (*destroy)(struct soft_vcpu *v);
+	/** Whether flush() must come before another translate(). */
+	bool (*full)(const struct soft_vcpu *v);
+	/** All blocks of @v are gone. Also in an exclusive section while @v is outside blocks. */
 	void (*flush)(struct soft_vcpu *v);
+	/** Sets b->code where it can. The code stays valid until drop(@b) or flush(@v). */
+	void (*translate)(struct soft_vcpu *v, struct soft_block *b);
+	/** @b was invalidated; its code may still be running. Exclusive section held. */
+	void (*drop)(struct soft_vcpu *v, struct soft_block *b);
+	/** Run b->code. */
+	void (*run)(struct soft_vcpu *v, struct soft_block *b);
 };
+
+extern const struct jit_ops soft_jit_ops;
 
 #endif

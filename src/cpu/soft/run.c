@@ -443,14 +443,21 @@ static bool run_block(struct soft_vcpu *v, uint32_t mode)
 		return false;
 	v->n_blocks++;
 	v->n_insns += b->n;
+	if (UNLIKELY(b->runs < JIT_HOT && ++b->runs == JIT_HOT && v->vm->jit && b->mode == SOFT_MODE_64)) {
+		if (v->vm->jit->full(v)) {
+			soft_blocks_flush(v);
+			return true;
+		}
+		v->vm->jit->translate(v, b);
+	}
+	if (b->code) {
+		v->vm->jit->run(v, b);
+		v->cur = NULL;
+		return true;
+	}
+	v->jit_slot = NULL;
 	v->block_va = v->rip;
 	v->cur = b->insn;
-	if (UNLIKELY(v->vm->jit && b->runs < JIT_HOT && ++b->runs == JIT_HOT)) {
-		insn_fn code = v->vm->jit->translate(v, b);
-
-		if (code)
-			b->run = code;
-	}
 	b->run(v, b->insn);
 	v->cur = NULL;
 	return true;

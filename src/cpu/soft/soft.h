@@ -61,7 +61,7 @@ struct soft_tlb_entry {
 	gpa_t gpa;	  /* of the page */
 	uint8_t shift;	  /* of the guest's mapping: 12, 21, 22 or 30 */
 	bool global;
-};
+} ALIGNED(64); /* one cache line; the translator shifts */
 
 struct soft_tlb_set {
 	uint64_t epoch; /* 1..0xfff, in the tags' low bits */
@@ -94,6 +94,11 @@ struct soft_block {
 	uint16_t runs; /* counted to JIT_HOT, then never again */
 	insn_fn run;   /* the first instruction's handler, or native code */
 	bool dead;     /* invalidated; its instructions re-enter the loop */
+	/*
+	 * Native code, NULL: none: entries with flags in v->cc and in EFLAGS, the ways out there,
+	 * and the loop's entry.
+	 */
+	const uint8_t *code, *code_flags, *code_out, *code_out_flags, *code_run;
 	struct soft_block *hash_next;
 	struct soft_block *page_next; /* blocks of one page */
 	struct insn insn[];
@@ -108,6 +113,15 @@ struct soft_jc_entry {
 };
 
 struct soft_blocks; /* block.c */
+
+#define SOFT_JIT_JUMP_BITS 11
+#define SOFT_JIT_JUMP(va)  (((va) ^ (va) >> SOFT_JIT_JUMP_BITS) & ((1u << SOFT_JIT_JUMP_BITS) - 1))
+
+/** Native code for a linear address; translated code looks here before it asks the loop. */
+struct soft_jit_jump {
+	uint64_t va, gen, mmu_idx;
+	const uint8_t *code;
+};
 
 /* --- the vCPU ------------------------------------------------------------------------- */
 
@@ -196,6 +210,13 @@ struct soft_vcpu {
 	uint8_t phys_bits;
 	bool intel; /* SYSCALL, SYSENTER and SYSRET differ by vendor */
 
+	/* The translator's. */
+	struct soft_jit *jit;
+	struct jit_slot *jit_slot; /* the end that was left by, to be linked to the next block */
+	uint64_t jit_target;	   /* of an indirect call */
+	uint8_t jit_next;	   /* the handler came to its end and wants the next instruction */
+	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];
+
 	unsigned excl_depth;  /* nested exclusive sections of its own */
 	atomic_bool in_guest; /* between soft_guest_enter and _leave */
 	timer_t timer;
@@ -207,7 +228,7 @@ struct soft_vcpu {
 	struct cpu_stat *stats;
 	/* Counters, owner's thread writes. */
 	uint64_t n_insns, n_blocks, n_tlb_miss, n_tlb_flush, n_decoded, n_smc, n_mmio, n_pio, n_irq,
-		n_exc, n_halt;
+		n_exc, n_halt, n_jit_blocks, n_jit_links, n_jit_flush;
 };
 
 struct soft_thunks; /* fpu: native thunks, shared by the VM's vCPUs */

@@ -52,7 +52,7 @@ int soft_thunks_create(struct soft_thunks **out, struct err *e)
 
 	if (t == MAP_FAILED)
 		return err_set(e, -ENOMEM, "no memory for native thunks");
-	ret = xmem_create(&t->code, THUNK_AREA, e);
+	ret = xmem_create(&t->code, THUNK_AREA, NULL, e);
 	if (ret) {
 		munmap(t, sizeof(*t));
 		return ret;

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int xmem_create(struct xmem *x, size_t size, struct err *e)
+int xmem_create(struct xmem *x, size_t size, void *at, struct err *e)
 {
 	FD_AUTO fd = memfd_create("holm-code", MFD_CLOEXEC);
 	void *rw, *rx;
@@ -27,7 +27,7 @@ int xmem_create(struct xmem *x, size_t size, struct err *e)
 		ret = -errno;
 		return err_set(e, ret, "cannot map native code: %s", strerror(-ret));
 	}
-	rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	rx = mmap(at, size, PROT_READ | PROT_EXEC, MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
 	if (rx == MAP_FAILED) {
 		ret = -errno;
 		munmap(rw, size);

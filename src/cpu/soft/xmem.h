@@ -19,8 +19,11 @@ struct xmem {
 	size_t size, used;
 };
 
-/** xmem_create() - @size bytes, a multiple of 4 KiB. Errors: -ENOMEM, -EPERM (noexec policy). */
-int xmem_create(struct xmem *x, size_t size, struct err *e) MUST_CHECK;
+/**
+ * xmem_create() - @size bytes, a multiple of 4 KiB; the executable mapping replaces what is at @at,
+ * NULL: anywhere. Errors: -ENOMEM, -EPERM (noexec policy).
+ */
+int xmem_create(struct xmem *x, size_t size, void *at, struct err *e) MUST_CHECK;
 void xmem_destroy(struct xmem *x);
 
 /**

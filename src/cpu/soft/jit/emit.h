@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An assembler as small as the translator needs: SDM vol. 2, chapter 2.
+ */
+#ifndef HOLM_CPU_SOFT_JIT_EMIT_H
+#define HOLM_CPU_SOFT_JIT_EMIT_H
+
+#include "cpu/soft/jit/jit.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct emit {
+	struct soft_jit *j;
+	uint8_t *p; /* in the writable mapping; the caller has made sure of JIT_BLOCK_CODE bytes */
+};
+
+static inline const uint8_t *emit_here(const struct emit *e)
+{
+	return e->j->code.rx + (e->p - e->j->code.rw);
+}
+
+static inline void emit_8(struct emit *e, unsigned v)
+{
+	*e->p++ = (uint8_t)v;
+}
+
+static inline void emit_32(struct emit *e, uint32_t v)
+{
+	put_le(e->p, 4, v);
+	e->p += 4;
+}
+
+static inline void emit_64(struct emit *e, uint64_t v)
+{
+	put_le(e->p, 8, v);
+	e->p += 8;
+}
+
+/* @op is one to three bytes, first byte highest: 0x8b, 0x0fb6. */
+static inline void emit_op(struct emit *e, unsigned op)
+{
+	if (op > 0xffff)
+		emit_8(e, op >> 16);
+	if (op > 0xff)
+		emit_8(e, op >> 8);
+	emit_8(e, op);
+}
+
+static inline void emit_rex(struct emit *e, bool w, unsigned reg, unsigned index, unsigned base,
+			    bool force)
+{
+	unsigned rex = 0x40 | (unsigned)w << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 |
+		       (base >> 3 & 1);
+
+	if (rex != 0x40 || force)
+		emit_8(e, rex);
+}
+
+/** emit_rr() - @op with two registers. */
+static inline void emit_rr(struct emit *e, bool w, unsigned op, unsigned reg, unsigned rm)
+{
+	emit_rex(e, w, reg, 0, rm, false);
+	emit_op(e, op);
+	emit_8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
+
+/** emit_rm() - @op with [@base + @disp]. */
+static inline void emit_rm(struct emit *e, bool w, unsigned op, unsigned reg, unsigned base,
+			   int32_t disp)
+{
+	emit_rex(e, w, reg, 0, base, false);
+	emit_op(e, op);
+	emit_8(e, 0x80 | (reg & 7) << 3 | (base & 7));
+	if ((base & 7) == 4)
+		emit_8(e, 0x24);
+	emit_32(e, (uint32_t)disp);
+}
+
+/** emit_v() - @op with a field of the vCPU at @off; @imm bytes of immediate will follow. */
+static inline void emit_v(struct emit *e, bool w, unsigned op, unsigned reg, size_t off,
+			  unsigned imm)
+{
+	const uint8_t *field = (const uint8_t *)e->j->v + off;
+
+	emit_rex(e, w, reg, 0, 0, false);
+	emit_op(e, op);
+	emit_8(e, (reg & 7) << 3 | 5);
+	emit_32(e, (uint32_t)(field - (emit_here(e) + 4 + imm)));
+}
+
+#define EMIT_V(e, w, op, reg, field) emit_v(e, w, op, reg, offsetof(struct soft_vcpu, field), 0)
+
+/** emit_lea() - LEA @dst, [@base + (@index << @scale) + @disp]; -1: no such register. */
+static inline void emit_lea(struct emit *e, unsigned dst, int base, int index, unsigned scale,
+			    int32_t disp)
+{
+	unsigned i = index < 0 ? 4 : (unsigned)index, b = base < 0 ? 5 : (unsigned)base;
+
+	emit_rex(e, true, dst, index < 0 ? 0 : i, base < 0 ? 0 : b, false);
+	emit_8(e, 0x8d);
+	emit_8(e, (base < 0 ? 0x04 : 0x84) | (dst & 7) << 3);
+	emit_8(e, scale << 6 | (i & 7) << 3 | (b & 7));
+	emit_32(e, (uint32_t)disp);
+}
+
+/** emit_mov_imm() - MOV @dst, @imm of 64 bits. */
+static inline void emit_mov_imm(struct emit *e, unsigned dst, uint64_t imm)
+{
+	if (imm <= UINT32_MAX) {
+		emit_rex(e, false, 0, 0, dst, false);
+		emit_8(e, 0xb8 | (dst & 7));
+		emit_32(e, (uint32_t)imm);
+		return;
+	}
+	emit_rex(e, true, 0, 0, dst, false);
+	emit_8(e, 0xb8 | (dst & 7));
+	emit_64(e, imm);
+}
+
+/** emit_jump() - CALL (0xe8), JMP (0xe9) or Jcc (0x0f80 | cc) to @to in the executable mapping. */
+static inline void emit_jump(struct emit *e, unsigned op, const uint8_t *to)
+{
+	emit_op(e, op);
+	emit_32(e, (uint32_t)(to - (emit_here(e) + 4)));
+}
+
+/** emit_forward() - the same to a place that comes later: give what it returns to emit_land(). */
+static inline uint8_t *emit_forward(struct emit *e, unsigned op)
+{
+	emit_op(e, op);
+	emit_32(e, 0);
+	return e->p - 4;
+}
+
+static inline void emit_land(struct emit *e, uint8_t *rel)
+{
+	put_le(rel, 4, (uint32_t)(e->p - (rel + 4)));
+}
+
+#define X_MOV_LOAD  0x8bu
+#define X_MOV_STORE 0x89u
+#define X_LEA	    0x8du
+#define X_JMP	    0xe9u
+#define X_CALL	    0xe8u
+#define X_JCC	    0x0f80u
+#define X_JNE	    0x0f85u
+
+#endif

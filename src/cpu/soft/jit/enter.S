@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * soft_jit_enter(struct soft_vcpu *v, const void *code), see jit.h. v->r is at the vCPU's start.
+ */
+	.text
+	.globl soft_jit_enter
+	.type soft_jit_enter, @function
+soft_jit_enter:
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	sub $8, %rsp
+	mov %rdi, %r13
+	mov %rsi, %r15
+	mov 0(%r13), %rax
+	mov 8(%r13), %rcx
+	mov 16(%r13), %rdx
+	mov 24(%r13), %rbx
+	mov 32(%r13), %r12
+	mov 40(%r13), %rbp
+	mov 48(%r13), %rsi
+	mov 56(%r13), %rdi
+	mov 64(%r13), %r8
+	mov 72(%r13), %r9
+	mov 80(%r13), %r10
+	mov 88(%r13), %r11
+	jmp *%r15
+	.size soft_jit_enter, . - soft_jit_enter
+	.section .note.GNU-stack, "", @progbits

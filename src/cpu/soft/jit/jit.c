@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The translator's areas, stubs, links between blocks, and their end.
+ */
+#include "cpu/soft/jit/jit.h"
+
+#include "cpu/soft/jit/emit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static const uint8_t saved[] = { CPU_RAX, CPU_RCX, CPU_RDX, CPU_RBX, CPU_RSP, CPU_RBP,
+				 CPU_RSI, CPU_RDI, CPU_R8,  CPU_R9,  CPU_R10, CPU_R11 };
+
+/* Guest registers that live in host registers, to v->r or from it. */
+static void move_all(struct emit *e, unsigned op)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(saved); i++)
+		emit_v(e, true, op, saved[i] == CPU_RSP ? HOST_R12 : saved[i],
+		       offsetof(struct soft_vcpu, r) + saved[i] * 8, 0);
+}
+
+static void leave(struct emit *e, unsigned drop)
+{
+	emit_rr(e, true, 0x83, 0, HOST_RSP); /* add rsp, drop */
+	emit_8(e, drop);
+	for (unsigned r = 15; r >= 12; r--) { /* pop r15 .. r12 */
+		emit_8(e, 0x41);
+		emit_8(e, 0x58 | (r & 7));
+	}
+	emit_8(e, 0x5d); /* pop rbp */
+	emit_8(e, 0x5b); /* pop rbx */
+	emit_8(e, 0xc3);
+}
+
+/* EFLAGS to v->cc; R15 is lost. */
+static void save_flags(struct emit *e)
+{
+	emit_8(e, 0x9c); /* pushfq */
+	emit_8(e, 0x41); /* pop r15 */
+	emit_8(e, 0x5f);
+	emit_rr(e, false, 0x81, 4, HOST_R15); /* and r15d, JIT_FLAGS */
+	emit_32(e, JIT_FLAGS);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R15, cc);
+}
+
+void jit_stubs(struct soft_jit *j)
+{
+	struct emit e = { .j = j, .p = j->code.rw };
+	uint8_t *to_exit;
+
+	j->exit_flags = emit_here(&e);
+	save_flags(&e);
+	j->exit_cc = emit_here(&e);
+	move_all(&e, X_MOV_STORE);
+	leave(&e, 8);
+
+	/* R13: the struct insn. Ends the run where the handler did not go on to the next one. */
+	j->call_handler = emit_here(&e);
+	move_all(&e, X_MOV_STORE);
+	emit_v(&e, true, X_LEA, HOST_RDI, 0, 0);
+	emit_rr(&e, true, X_MOV_LOAD, HOST_RSI, HOST_R13);
+	EMIT_V(&e, true, X_MOV_STORE, HOST_R13, cur);
+	emit_rr(&e, true, 0x83, 5, HOST_RSP); /* sub rsp, 8 */
+	emit_8(&e, 8);
+	emit_rm(&e, false, 0xff, 2, HOST_R13, offsetof(struct insn, fn));
+	emit_v(&e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_next), 1); /* cmp byte, 0 */
+	emit_8(&e, 0);
+	to_exit = emit_forward(&e, 0x0f84);
+	emit_v(&e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_next), 1);
+	emit_8(&e, 0);
+	emit_rr(&e, true, 0x83, 0, HOST_RSP);
+	emit_8(&e, 8);
+	move_all(&e, X_MOV_LOAD);
+	emit_8(&e, 0xc3);
+	emit_land(&e, to_exit);
+	leave(&e, 8 + 8 + 8);
+
+	/* v->cc to EFLAGS; R13 and R14 are lost. SAHF has all but OF, which 1 + 7fh makes. */
+	j->load_flags = emit_here(&e);
+	emit_rr(&e, true, X_MOV_LOAD, HOST_R13, HOST_RAX);
+	EMIT_V(&e, false, X_MOV_LOAD, HOST_RAX, cc);
+	emit_rr(&e, false, X_MOV_LOAD, HOST_R14, HOST_RAX);
+	emit_rr(&e, false, 0xc1, 5, HOST_R14); /* shr r14d, 11 */
+	emit_8(&e, 11);
+	emit_8(&e, 0x88); /* mov ah, al */
+	emit_8(&e, 0xc4);
+	emit_8(&e, 0x44); /* mov al, r14b */
+	emit_8(&e, 0x88);
+	emit_8(&e, 0xf0);
+	emit_8(&e, 0x04); /* add al, 7fh */
+	emit_8(&e, 0x7f);
+	emit_8(&e, 0x9e); /* sahf */
+	emit_rr(&e, true, X_MOV_LOAD, HOST_RAX, HOST_R13);
+	emit_8(&e, 0xc3);
+	j->code_start = align_up((size_t)(e.p - j->code.rw), 64);
+	j->code.used = j->code_start;
+}
+
+static int create(struct soft_vcpu *v, void *at, size_t size, struct err *e)
+{
+	struct soft_jit *j = calloc(1, sizeof(*j) + jit_work_size());
+	void *data;
+	int ret;
+
+	if (!j)
+		return err_set(e, -ENOMEM, "no memory for the translator of vCPU %u", v->id);
+	ret = xmem_create(&j->code, size, at, e);
+	if (ret)
+		goto fail_code;
+	data = mmap(NULL, JIT_DATA_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (data == MAP_FAILED) {
+		ret = err_set(e, -ENOMEM, "no memory for the translator of vCPU %u", v->id);
+		goto fail_data;
+	}
+	j->data = data;
+	j->v = v;
+	j->work = j + 1;
+	jit_stubs(j);
+	v->jit = j;
+	return 0;
+
+fail_data:
+	xmem_destroy(&j->code);
+fail_code:
+	free(j);
+	return ret;
+}
+
+static void destroy(struct soft_vcpu *v)
+{
+	if (!v->jit)
+		return;
+	munmap(v->jit->data, JIT_DATA_SIZE);
+	xmem_destroy(&v->jit->code);
+	free(v->jit);
+	v->jit = NULL;
+}
+
+static bool full(const struct soft_vcpu *v)
+{
+	return v->jit->code.size - v->jit->code.used < JIT_BLOCK_CODE ||
+	       JIT_DATA_SIZE - v->jit->data_used < JIT_BLOCK_DATA;
+}
+
+static void flush(struct soft_vcpu *v)
+{
+	if (!v->jit)
+		return;
+	v->jit->code.used = v->jit->code_start;
+	v->jit->data_used = 0;
+	v->jit_slot = NULL;
+	memset(v->jit_jump, 0, sizeof(v->jit_jump));
+	v->n_jit_flush++;
+}
+
+static void translate(struct soft_vcpu *v, struct soft_block *b)
+{
+	if (jit_translate(v->jit, b))
+		v->n_jit_blocks++;
+}
+
+/* Both entries become a jump to the block's exit, so links and the jump cache may stay. */
+static void drop(struct soft_vcpu *v, struct soft_block *b)
+{
+	struct emit e = { .j = v->jit };
+	const uint8_t *entry[] = { b->code, b->code_flags };
+
+	if (!b->code)
+		return;
+	for (unsigned i = 0; i < ARRAY_SIZE(entry); i++) {
+		const uint8_t *out = i ? b->code_out_flags : b->code_out;
+
+		e.p = e.j->code.rw + (entry[i] - e.j->code.rx);
+		emit_jump(&e, X_JMP, out);
+		if (entry[1] == entry[0])
+			break;
+	}
+	b->code = NULL;
+}
+
+static void link_to(struct soft_vcpu *v, struct soft_block *b)
+{
+	struct jit_slot *s = v->jit_slot;
+	const uint8_t *from, *to;
+
+	v->jit_slot = NULL;
+	if (b->gpa != s->gpa)
+		return;
+	from = v->jit->code.rx + (s->at - v->jit->code.rw);
+	to = s->in_cc ? b->code : b->code_flags;
+	put_le(s->at, 4, (uint32_t)(to - (from + 4)));
+	v->n_jit_links++;
+}
+
+static void run(struct soft_vcpu *v, struct soft_block *b)
+{
+	struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip)];
+
+	if (v->jit_slot)
+		link_to(v, b);
+	*jump = (struct soft_jit_jump) { .va = v->rip,
+					 .gen = v->set->gen,
+					 .mmu_idx = v->mmu_idx,
+					 .code = b->code };
+	v->block_va = v->rip & SOFT_PAGE_MASK;
+	soft_jit_enter(v, b->code_run);
+}
+
+const struct jit_ops soft_jit_ops = {
+	.name = "same-ISA",
+	.create = create,
+	.destroy = destroy,
+	.full = full,
+	.flush = flush,
+	.translate = translate,
+	.drop = drop,
+	.run = run,
+};

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The translator's own state and the parts it is made of.
+ *
+ * Theory of operation: see docs/ENGINE.md, "Translator". Each vCPU has a code area within 2 GiB
+ * of its struct soft_vcpu, so translated code reaches the vCPU's fields relative to RIP and needs
+ * no register for it. Guest RAX..RDI and R8..R11 live in the host's registers of the same name,
+ * guest RSP in host R12; guest R12..R15 live in v->r; host R13..R15 are scratch; host RSP is the
+ * host's stack. The six arithmetic flags are in EFLAGS or in v->cc.
+ */
+#ifndef HOLM_CPU_SOFT_JIT_JIT_H
+#define HOLM_CPU_SOFT_JIT_JIT_H
+
+#include "cpu/soft/soft.h"
+#include "cpu/soft/xmem.h"
+
+/* Host registers by their numbers in encodings. */
+enum jit_reg {
+	HOST_RAX,
+	HOST_RCX,
+	HOST_RDX,
+	HOST_RBX,
+	HOST_RSP,
+	HOST_RBP,
+	HOST_RSI,
+	HOST_RDI,
+	HOST_R8,
+	HOST_R12 = 12, /* guest RSP */
+	HOST_R13,      /* scratch: an operand's address */
+	HOST_R14,      /* scratch: the operand in ModRM.reg */
+	HOST_R15,      /* scratch: the operand in ModRM.rm */
+};
+
+/* The end of a block that may be linked to a block of the same page. */
+struct jit_slot {
+	uint8_t *at; /* its rel32, through the writable mapping */
+	gpa_t gpa;   /* of the target */
+	bool in_cc;  /* flags are in v->cc there */
+};
+
+struct soft_jit {
+	struct soft_vcpu *v;
+	struct xmem code;
+	size_t code_start; /* behind the stubs */
+	uint8_t *data;	   /* struct insn copies and slots */
+	size_t data_used;
+	void *work;	   /* jit_translate()'s, jit_work_size() bytes */
+	/* Stubs, addresses in the executable mapping. */
+	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags;
+};
+
+#define JIT_DATA_SIZE  (32u << 20)
+#define JIT_BLOCK_CODE 32768u /* at most, of one block */
+#define JIT_BLOCK_DATA 16384u
+
+/* Six arithmetic flags in RFLAGS. */
+#define JIT_FLAGS 0x8d5u
+
+/** soft_jit_enter() - run translated code from its entry for flags in v->cc, until it leaves. */
+void soft_jit_enter(struct soft_vcpu *v, const void *code);
+
+/** jit_translate() - code for @b into @j, or false. */
+bool jit_translate(struct soft_jit *j, struct soft_block *b);
+
+/** jit_work_size() - bytes of soft_jit.work. */
+size_t jit_work_size(void);
+
+/** jit_stubs() - what all blocks of a vCPU share, at the start of its code area. */
+void jit_stubs(struct soft_jit *j);
+
+#endif
