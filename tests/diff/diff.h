@@ -39,9 +39,10 @@ void diff_host_setup(void);
 /** diff_host_exec() - run the case natively. */
 void diff_host_exec(const struct diff_case *k, struct diff_state *out);
 
-/** diff_soft_setup(), diff_soft_exec() - the same on the soft engine, in ring 3. */
+/** diff_soft_setup(), diff_soft_exec() - the same on the soft engine, in ring 3; @translated: by
+ * native code where the translator makes some for it. */
 void diff_soft_setup(void);
-void diff_soft_exec(const struct diff_case *k, struct diff_state *out);
+void diff_soft_exec(const struct diff_case *k, bool translated, struct diff_state *out);
 void diff_soft_end(void);
 
 /** A class of instructions; its members are found by walking the opcode maps. */

@@ -5,7 +5,8 @@
  *   diff -c CLASS [-n CASES] [-s SEED]    run; a case that differs is printed in full
  *   diff -l                               list the classes
  *
- * Each case runs cold (just decoded) and hot (again, from the block cache). Compared are the
+ * Each case runs four times: interpreted cold (just decoded) and hot (again, from the block cache),
+ * then translated cold and hot. Compared are the
  * general registers, flags (but for those the manual leaves undefined), vector registers, MXCSR,
  * x87 registers and status, all of the data, and the fault.
  */
@@ -119,10 +120,10 @@ static unsigned run_class(const struct diff_class *c, unsigned cases, uint64_t s
 		diff_gen(&test_case, &seed);
 		diff_host_exec(&test_case, &host);
 		faults += host.fault != DIFF_NO_FAULT;
-		for (unsigned hot = 0; hot < 2; hot++) {
+		for (unsigned pass = 0; pass < 4; pass++) {
 			const char *what;
 
-			diff_soft_exec(&test_case, &soft);
+			diff_soft_exec(&test_case, pass >= 2, &soft);
 			what = compare(&test_case);
 			if (what && bad++ < FAILURES_SHOWN)
 				print_case(&test_case, what);

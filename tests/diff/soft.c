@@ -130,17 +130,28 @@ void diff_soft_end(void)
 	mem_destroy(ram);
 }
 
-static void run_one(void)
+static void run_one(bool translated)
 {
 	struct soft_block *b = soft_block_get(v, SOFT_MODE_64 | SOFT_MODE_SINGLE);
 
+	if (translated && v->vm->jit->full(v)) {
+		soft_blocks_flush(v);
+		b = soft_block_get(v, SOFT_MODE_64 | SOFT_MODE_SINGLE);
+	}
+	if (translated && !b->code)
+		v->vm->jit->translate(v, b);
+	if (translated && b->code) {
+		v->vm->jit->run(v, b);
+		v->cur = NULL;
+		return;
+	}
 	v->block_va = v->rip;
 	v->cur = b->insn;
 	b->run(v, b->insn);
 	v->cur = NULL;
 }
 
-void diff_soft_exec(const struct diff_case *k, struct diff_state *out)
+void diff_soft_exec(const struct diff_case *k, bool translated, struct diff_state *out)
 {
 	uint8_t code[DIFF_INSN_MAX + 1] = { 0 };
 
@@ -158,7 +169,7 @@ void diff_soft_exec(const struct diff_case *k, struct diff_state *out)
 	if (setjmp(v->fault))
 		out->fault = v->raise_vector;
 	else
-		run_one();
+		run_one(translated);
 	memcpy(out->c.r, v->r, sizeof(out->c.r));
 	out->c.flags = soft_rflags(v);
 	memcpy(out->c.ymm, v->fpu.ymm, sizeof(out->c.ymm));

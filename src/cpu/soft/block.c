@@ -219,7 +219,7 @@ static struct soft_block *get_cross(struct soft_vcpu *v, uint64_t va, const uint
 	BUG_ON(ret < 0);
 	b->insn[0].end = b->insn[0].len;
 	finish(b, 1, b->insn[0].len);
-	b->runs = JIT_HOT; /* never translated */
+	b->runs = JIT_NEVER;
 	memcpy(c->bytes, bytes, have);
 	c->have = (uint8_t)have;
 	c->mode = mode;

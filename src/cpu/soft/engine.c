@@ -27,8 +27,7 @@ struct cpu_vcpu {
 	struct soft_vcpu s;
 };
 
-/* Native code of a vCPU, behind the object: code reaches its fields relative to RIP. */
-#define CODE_SIZE (32u << 20)
+/* Behind the object lies the vCPU's native code, which reaches its fields relative to RIP. */
 #define VCPU_SIZE align_up(sizeof(struct cpu_vcpu), X86_PAGE_SIZE)
 
 static void *big_alloc(size_t size)
@@ -82,14 +81,78 @@ static int install_timer_handler(struct err *e)
 	return 0;
 }
 
+/* --- options -------------------------------------------------------------------------------- */
+
+#define JIT_CACHE_DEFAULT (64u << 20)
+#define JIT_CACHE_MIN	  (128u << 10) /* of one vCPU */
+#define JIT_CACHE_MAX	  (1u << 30)
+
+struct options {
+	bool jit;
+	unsigned long jit_hot, jit_cache;
+};
+
+static bool option_number(const char *text, unsigned long min, unsigned long max, bool size,
+			  unsigned long *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoul(text, &end, 10);
+	if (end == text || errno || *text == '-')
+		return false;
+	if (size && (*end == 'K' || *end == 'M' || *end == 'G')) {
+		unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
+
+		if (*out > max >> shift)
+			return false;
+		*out <<= shift;
+		end++;
+	}
+	return !*end && *out >= min && *out <= max;
+}
+
+static int parse_options(struct options *o, const char *text, struct err *e)
+{
+	char copy[256], *save = NULL;
+
+	*o = (struct options) { true, JIT_HOT, JIT_CACHE_DEFAULT };
+	if (strlen(text) >= sizeof(copy))
+		return err_set(e, -EINVAL, "the options of engine soft are too long");
+	memcpy(copy, text, strlen(text) + 1);
+	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
+		if (!strcmp(t, "jit=off"))
+			o->jit = false;
+		else if (!strcmp(t, "jit=on"))
+			o->jit = true;
+		else if (!strncmp(t, "jit-hot=", 8)) {
+			if (!option_number(t + 8, 1, JIT_HOT_MAX, false, &o->jit_hot))
+				return err_set(e, -EINVAL, "engine soft: '%s' is not 1 to %u", t,
+					       JIT_HOT_MAX);
+		} else if (!strncmp(t, "jit-cache=", 10)) {
+			if (!option_number(t + 10, JIT_CACHE_MIN, JIT_CACHE_MAX, true,
+					   &o->jit_cache))
+				return err_set(e, -EINVAL,
+					       "engine soft: '%s' is not a size from 128K to 1G",
+					       t);
+		} else {
+			return err_set(e, -EINVAL,
+				       "engine soft has no option '%s'; it knows jit=off, "
+				       "jit-cache=SIZE and jit-hot=RUNS",
+				       t);
+		}
+	}
+	return 0;
+}
+
 static int soft_vm_create(struct cpu_vm **out, const struct cpu_vm_config *cfg, struct err *e)
 {
+	struct options o;
 	struct cpu_vm *vm;
-	int ret;
+	int ret = parse_options(&o, cfg->options ? cfg->options : "", e);
 
-	if (cfg->options && *cfg->options && strcmp(cfg->options, "jit=off") != 0)
-		return err_set(e, -EINVAL, "engine soft has no option '%s'; it knows jit=off",
-			       cfg->options);
+	if (ret)
+		return ret;
 	vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return err_set(e, -ENOMEM, "no memory for the virtual machine");
@@ -98,7 +161,10 @@ static int soft_vm_create(struct cpu_vm **out, const struct cpu_vm_config *cfg, 
 	vm->s.io = &vm->io;
 	vm->s.mem = cfg->mem;
 	vm->s.cpuid = *cfg->cpuid;
-	vm->s.jit = cfg->options && *cfg->options ? NULL : &soft_jit_ops;
+	vm->s.jit = o.jit ? &soft_jit_ops : NULL;
+	vm->s.jit_hot = (unsigned)o.jit_hot;
+	vm->s.jit_cache =
+		MAX((size_t)o.jit_cache / cfg->vcpus, (size_t)JIT_CACHE_MIN) & ~(X86_PAGE_SIZE - 1);
 	vm->s.boot_ns = clock_monotonic_ns();
 	pthread_mutex_init(&vm->s.excl_lock, NULL);
 	ret = install_timer_handler(e);
@@ -243,7 +309,7 @@ static int soft_vcpu_create(struct cpu_vcpu **out, struct cpu_vm *vm, unsigned i
 	int ret;
 
 	BUG_ON(id >= vm->s.n || vm->s.vcpu[id]);
-	vc = big_alloc(VCPU_SIZE + CODE_SIZE);
+	vc = big_alloc(VCPU_SIZE + vm->s.jit_cache);
 	if (!vc)
 		return err_set(e, -ENOMEM, "no memory for vCPU %u", id);
 	v = &vc->s;
@@ -261,7 +327,7 @@ static int soft_vcpu_create(struct cpu_vcpu **out, struct cpu_vm *vm, unsigned i
 	ret = soft_blocks_create(v, e);
 	if (ret)
 		goto fail_blocks;
-	ret = vm->s.jit ? vm->s.jit->create(v, (uint8_t *)vc + VCPU_SIZE, CODE_SIZE, e) : 0;
+	ret = vm->s.jit ? vm->s.jit->create(v, (uint8_t *)vc + VCPU_SIZE, vm->s.jit_cache, e) : 0;
 	if (ret)
 		goto fail_jit;
 	lapic_init(&v->lapic, vm->s.lapics, id, &soft_lapic_ops, v);
@@ -276,17 +342,19 @@ fail_jit:
 fail_blocks:
 	munmap(v->sets, sizeof(*v->sets) * SOFT_TLB_SETS);
 fail_sets:
-	munmap(vc, VCPU_SIZE + CODE_SIZE);
+	munmap(vc, VCPU_SIZE + vm->s.jit_cache);
 	return ret;
 }
 
 static void soft_vcpu_destroy(struct cpu_vcpu *vc)
 {
 	struct soft_vcpu *v;
+	size_t size;
 
 	if (!vc)
 		return;
 	v = &vc->s;
+	size = VCPU_SIZE + v->vm->jit_cache;
 	v->vm->vcpu[v->id] = NULL;
 	if (v->timer_made) /* seccomp: loop: timer_delete */
 		timer_delete(v->timer);
@@ -294,7 +362,7 @@ static void soft_vcpu_destroy(struct cpu_vcpu *vc)
 		v->vm->jit->destroy(v);
 	soft_blocks_destroy(v);
 	munmap(v->sets, sizeof(*v->sets) * SOFT_TLB_SETS);
-	munmap(vc, VCPU_SIZE + CODE_SIZE);
+	munmap(vc, size);
 }
 
 static enum cpu_exit soft_vcpu_run(struct cpu_vcpu *vc)

@@ -18,8 +18,12 @@
 
 #include <stddef.h>
 
-/** Runs of a block before it is offered to the translator. */
-#define JIT_HOT 32
+/** Runs of a block before it is offered to the translator, where nothing else is asked for. */
+#define JIT_HOT	    32
+#define JIT_HOT_MAX 60000
+
+/** soft_block.runs of a block that is not to be offered. */
+#define JIT_NEVER UINT16_MAX
 
 struct soft_block;
 struct soft_vcpu;

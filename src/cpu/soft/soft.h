@@ -242,6 +242,8 @@ struct soft_vm {
 	struct lapic_set *lapics;
 	struct soft_thunks *thunks;
 	const struct jit_ops *jit; /* NULL: interpret */
+	unsigned jit_hot;	   /* runs of a block before it is translated */
+	size_t jit_cache;	   /* bytes of native code per vCPU */
 	uint64_t boot_ns;	   /* kvmclock's zero */
 	struct log_limit log;	   /* for what guests cause */
 

@@ -201,10 +201,9 @@ static void run(struct soft_vcpu *v, struct soft_block *b)
 
 	if (v->jit_slot)
 		link_to(v, b);
-	*jump = (struct soft_jit_jump) { .va = v->rip,
-					 .gen = v->set->gen,
-					 .mmu_idx = v->mmu_idx,
-					 .code = b->code };
+	*jump = (struct soft_jit_jump) {
+		.va = v->rip, .gen = v->set->gen, .mmu_idx = v->mmu_idx, .code = b->code
+	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	soft_jit_enter(v, b->code_run);
 }

@@ -44,7 +44,7 @@ struct soft_jit {
 	size_t code_start; /* behind the stubs */
 	uint8_t *data;	   /* struct insn copies and slots */
 	size_t data_used;
-	void *work;	   /* jit_translate()'s, jit_work_size() bytes */
+	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
 	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags;
 };

@@ -28,12 +28,12 @@ struct item {
 	struct soft_zydis z;
 	const struct insn *in;
 	const struct insn *copy;
-	uint32_t live;	  /* flags wanted behind it */
-	uint32_t reads;	  /* flags it reads */
-	uint32_t writes;  /* flags it surely overwrites */
-	bool changes;	  /* it may change some flag */
+	uint32_t live;	 /* flags wanted behind it */
+	uint32_t reads;	 /* flags it reads */
+	uint32_t writes; /* flags it surely overwrites */
+	bool changes;	 /* it may change some flag */
 	bool inlined;
-	uint16_t off;	  /* from its page's start */
+	uint16_t off; /* from its page's start */
 };
 
 /* Code out of the way, emitted behind the block. */
@@ -73,21 +73,30 @@ static bool listed(ZydisMnemonic m)
 {
 	switch (m) {
 #define ONE(x) case ZYDIS_MNEMONIC_##x:
-	ONE(ADD) ONE(OR) ONE(ADC) ONE(SBB) ONE(AND) ONE(SUB) ONE(XOR) ONE(CMP) ONE(TEST)
-	ONE(INC) ONE(DEC) ONE(NEG) ONE(NOT) ONE(MOV) ONE(MOVZX) ONE(MOVSX) ONE(MOVSXD) ONE(LEA)
-	ONE(ROL) ONE(ROR) ONE(SHL) ONE(SHR) ONE(SAR) ONE(SHLD) ONE(SHRD) ONE(IMUL) ONE(MUL)
-	ONE(BT) ONE(BTS) ONE(BTR) ONE(BTC) ONE(BSF) ONE(BSR) ONE(BSWAP) ONE(XCHG) ONE(XADD)
-	ONE(CMPXCHG) ONE(CBW) ONE(CWDE) ONE(CDQE) ONE(CWD) ONE(CDQ) ONE(CQO) ONE(CLC) ONE(STC)
-	ONE(CMC) ONE(NOP) ONE(ENDBR64) ONE(ENDBR32) ONE(PUSH) ONE(POP) ONE(LEAVE)
-	ONE(SETO) ONE(SETNO) ONE(SETB) ONE(SETNB) ONE(SETZ) ONE(SETNZ) ONE(SETBE) ONE(SETNBE)
-	ONE(SETS) ONE(SETNS) ONE(SETP) ONE(SETNP) ONE(SETL) ONE(SETNL) ONE(SETLE) ONE(SETNLE)
-	ONE(CMOVO) ONE(CMOVNO) ONE(CMOVB) ONE(CMOVNB) ONE(CMOVZ) ONE(CMOVNZ) ONE(CMOVBE)
-	ONE(CMOVNBE) ONE(CMOVS) ONE(CMOVNS) ONE(CMOVP) ONE(CMOVNP) ONE(CMOVL) ONE(CMOVNL)
-	ONE(CMOVLE) ONE(CMOVNLE)
-	ONE(JO) ONE(JNO) ONE(JB) ONE(JNB) ONE(JZ) ONE(JNZ) ONE(JBE) ONE(JNBE) ONE(JS) ONE(JNS)
-	ONE(JP) ONE(JNP) ONE(JL) ONE(JNL) ONE(JLE) ONE(JNLE) ONE(JMP) ONE(CALL) ONE(RET)
+		ONE(ADD)
+		ONE(OR) ONE(ADC) ONE(SBB) ONE(AND) ONE(SUB) ONE(XOR) ONE(CMP) ONE(TEST) ONE(INC) ONE(DEC) ONE(
+			NEG) ONE(NOT) ONE(MOV) ONE(MOVZX) ONE(MOVSX) ONE(MOVSXD) ONE(LEA) ONE(ROL) ONE(ROR)
+			ONE(SHL) ONE(SHR) ONE(SAR) ONE(SHLD) ONE(SHRD) ONE(IMUL) ONE(MUL) ONE(BT) ONE(
+				BTS) ONE(BTR) ONE(BTC) ONE(BSF) ONE(BSR) ONE(BSWAP) ONE(XCHG) ONE(XADD)
+				ONE(CMPXCHG) ONE(CBW) ONE(CWDE) ONE(CDQE) ONE(CWD) ONE(CDQ) ONE(CQO) ONE(
+					CLC) ONE(STC) ONE(CMC) ONE(NOP) ONE(ENDBR64) ONE(ENDBR32) ONE(PUSH)
+					ONE(POP) ONE(LEAVE) ONE(SETO) ONE(SETNO) ONE(SETB) ONE(SETNB) ONE(
+						SETZ) ONE(SETNZ) ONE(SETBE) ONE(SETNBE) ONE(SETS) ONE(SETNS)
+						ONE(SETP) ONE(SETNP) ONE(SETL) ONE(SETNL) ONE(SETLE) ONE(
+							SETNLE) ONE(CMOVO) ONE(CMOVNO) ONE(CMOVB) ONE(CMOVNB)
+							ONE(CMOVZ) ONE(CMOVNZ) ONE(CMOVBE) ONE(CMOVNBE) ONE(
+								CMOVS) ONE(CMOVNS) ONE(CMOVP) ONE(CMOVNP)
+								ONE(CMOVL) ONE(CMOVNL) ONE(CMOVLE) ONE(
+									CMOVNLE) ONE(JO) ONE(JNO) ONE(JB)
+									ONE(JNB) ONE(JZ) ONE(JNZ) ONE(
+										JBE) ONE(JNBE) ONE(JS)
+										ONE(JNS) ONE(JP) ONE(
+											JNP) ONE(JL) ONE(JNL)
+											ONE(JLE) ONE(JNLE) ONE(
+												JMP) ONE(CALL)
+												ONE(RET)
 #undef ONE
-		return true;
+													return true;
 	default:
 		return false;
 	}
@@ -297,8 +306,7 @@ static uint8_t *emit_tlb(struct trans *t, unsigned size, bool write)
 	{
 		uint8_t *away = emit_forward(e, X_JNE);
 
-		emit_rm(e, true, 0x03, HOST_R13, HOST_R14,
-			offsetof(struct soft_tlb_entry, addend));
+		emit_rm(e, true, 0x03, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
 		return away;
 	}
 }
@@ -851,10 +859,10 @@ static bool prepare(struct trans *t)
 		it->z.mode = SOFT_MODE_64;
 		it->reads = it->writes = 0;
 		it->changes = false;
-		it->inlined = ZYAN_SUCCESS(ZydisDecoderDecodeFull(
-				      &d, bytes + it->in->end - it->in->len, it->in->len, &it->z.i,
-				      it->z.op)) &&
-			      it->z.i.length == it->in->len && can_inline(it);
+		it->inlined =
+			ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes + it->in->end - it->in->len,
+							    it->in->len, &it->z.i, it->z.op)) &&
+			it->z.i.length == it->in->len && can_inline(it);
 		inlined += it->inlined;
 		flags_of(it);
 		copy[0] = *it->in;
