@@ -140,8 +140,7 @@ static void run_one(bool translated)
 	}
 	if (translated && !b->code)
 		v->vm->jit->translate(v, b);
-	if (translated && b->code) {
-		v->vm->jit->run(v, b);
+	if (translated && b->code && v->vm->jit->run(v, b)) {
 		v->cur = NULL;
 		return;
 	}

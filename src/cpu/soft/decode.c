@@ -257,6 +257,11 @@ static void h_undefined(struct soft_vcpu *v, const struct insn *in UNUSED)
 	soft_ud(v);
 }
 
+bool soft_insn_undefined(const struct insn *in)
+{
+	return in->fn == h_undefined;
+}
+
 static void h_too_long(struct soft_vcpu *v, const struct insn *in UNUSED)
 {
 	soft_gp(v, 0);

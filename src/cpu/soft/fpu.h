@@ -47,6 +47,12 @@ struct fpu_op {
 const struct fpu_op *thunk_get(struct soft_thunks *t, const struct soft_zydis *z,
 			       const uint8_t *bytes);
 
+/**
+ * fpu_alignment() - what a memory operand of @size bytes must be aligned to, 0: any address; SDM
+ * vol. 2, 2.4 and 2.5 (exception types 1, 2 and 4).
+ */
+uint8_t fpu_alignment(const struct soft_zydis *z, unsigned size);
+
 void fpu_check_x87(struct soft_vcpu *v, bool waiting);
 void fpu_check_sse(struct soft_vcpu *v);
 void fpu_check_avx(struct soft_vcpu *v);

@@ -43,8 +43,8 @@ struct jit_ops {
 	void (*translate)(struct soft_vcpu *v, struct soft_block *b);
 	/** @b was invalidated; its code may still be running. Exclusive section held. */
 	void (*drop)(struct soft_vcpu *v, struct soft_block *b);
-	/** Run b->code. */
-	void (*run)(struct soft_vcpu *v, struct soft_block *b);
+	/** Run b->code; false: not as the FPU's control stands now, interpret it. */
+	bool (*run)(struct soft_vcpu *v, struct soft_block *b);
 };
 
 extern const struct jit_ops soft_jit_ops;

@@ -451,8 +451,7 @@ static bool run_block(struct soft_vcpu *v, uint32_t mode)
 		}
 		v->vm->jit->translate(v, b);
 	}
-	if (b->code) {
-		v->vm->jit->run(v, b);
+	if (b->code && v->vm->jit->run(v, b)) {
 		v->cur = NULL;
 		return true;
 	}

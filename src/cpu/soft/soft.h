@@ -99,6 +99,7 @@ struct soft_block {
 	 * and the loop's entry.
 	 */
 	const uint8_t *code, *code_flags, *code_out, *code_out_flags, *code_run;
+	bool code_simd; /* not while v->simd_denied */
 	struct soft_block *hash_next;
 	struct soft_block *page_next; /* blocks of one page */
 	struct insn insn[];
@@ -214,6 +215,8 @@ struct soft_vcpu {
 	struct soft_jit *jit;
 	struct jit_slot *jit_slot; /* the end that was left by, to be linked to the next block */
 	uint64_t jit_target;	   /* of an indirect call */
+	uint32_t jit_mxcsr;	   /* the host's */
+	uint8_t simd_denied;	   /* SIMD instructions would raise something: their handlers know */
 	uint8_t jit_next;	   /* the handler came to its end and wants the next instruction */
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];
 
@@ -579,6 +582,9 @@ int soft_fpu_load(struct soft_vcpu *v, const uint8_t *xsave) MUST_CHECK;
  */
 int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32_t mode,
 		struct insn *in) MUST_CHECK;
+
+/** soft_insn_undefined() - whether @in raises #UD, as no instruction or as none of the guest's. */
+bool soft_insn_undefined(const struct insn *in);
 
 int soft_blocks_create(struct soft_vcpu *v, struct err *e) MUST_CHECK;
 void soft_blocks_destroy(struct soft_vcpu *v);

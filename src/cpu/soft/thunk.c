@@ -287,8 +287,7 @@ static unsigned rewrite(const struct soft_zydis *z, const uint8_t *bytes, uint8_
 	return n;
 }
 
-/* Alignment rules of SDM vol. 2, 2.4 and 2.5 (exception types 1, 2 and 4). */
-static uint8_t alignment(const struct soft_zydis *z, unsigned size)
+uint8_t fpu_alignment(const struct soft_zydis *z, unsigned size)
 {
 	/* The manual says type 4 for SHA; AMD's CPUs take any address, and so do the thunks. */
 	if (z->i.meta.isa_ext == ZYDIS_ISA_EXT_SHA)
@@ -400,7 +399,7 @@ const struct fpu_op *thunk_get(struct soft_thunks *t, const struct soft_zydis *z
 		op.mem_size = m->size / 8;
 		op.mem_read = m->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
 		op.mem_write = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-		op.mem_align = alignment(z, op.mem_size);
+		op.mem_align = fpu_alignment(z, op.mem_size);
 	}
 	op.mmx = !is_x87(z);
 	classify_x87(z, &op);

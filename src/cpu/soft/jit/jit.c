@@ -45,6 +45,19 @@ static void save_flags(struct emit *e)
 	EMIT_V(e, true, X_MOV_STORE, HOST_R15, cc);
 }
 
+/* LDMXCSR (@op 2) or STMXCSR (3) of a field of the vCPU. */
+static void move_mxcsr(struct emit *e, unsigned op, size_t off)
+{
+	emit_v(e, false, 0x0fae, op, off, 0);
+}
+
+/* The guest's MXCSR to where handlers look for it, the host's into the register; and back. */
+static void leave_simd(struct emit *e)
+{
+	move_mxcsr(e, 3, offsetof(struct soft_vcpu, fpu.mxcsr));
+	move_mxcsr(e, 2, offsetof(struct soft_vcpu, jit_mxcsr));
+}
+
 void jit_stubs(struct soft_jit *j)
 {
 	struct emit e = { .j = j, .p = j->code.rw };
@@ -54,11 +67,13 @@ void jit_stubs(struct soft_jit *j)
 	save_flags(&e);
 	j->exit_cc = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
+	leave_simd(&e);
 	leave(&e, 8);
 
 	/* R13: the struct insn. Ends the run where the handler did not go on to the next one. */
 	j->call_handler = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
+	leave_simd(&e);
 	emit_v(&e, true, X_LEA, HOST_RDI, 0, 0);
 	emit_rr(&e, true, X_MOV_LOAD, HOST_RSI, HOST_R13);
 	EMIT_V(&e, true, X_MOV_STORE, HOST_R13, cur);
@@ -72,6 +87,7 @@ void jit_stubs(struct soft_jit *j)
 	emit_8(&e, 0);
 	emit_rr(&e, true, 0x83, 0, HOST_RSP);
 	emit_8(&e, 8);
+	move_mxcsr(&e, 2, offsetof(struct soft_vcpu, fpu.mxcsr));
 	move_all(&e, X_MOV_LOAD);
 	emit_8(&e, 0xc3);
 	emit_land(&e, to_exit);
@@ -195,17 +211,23 @@ static void link_to(struct soft_vcpu *v, struct soft_block *b)
 	v->n_jit_links++;
 }
 
-static void run(struct soft_vcpu *v, struct soft_block *b)
+static bool run(struct soft_vcpu *v, struct soft_block *b)
 {
 	struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip)];
 
+	v->simd_denied = jit_simd_denied(v);
+	if (b->code_simd && v->simd_denied)
+		return false;
 	if (v->jit_slot)
 		link_to(v, b);
 	*jump = (struct soft_jit_jump) {
 		.va = v->rip, .gen = v->set->gen, .mmu_idx = v->mmu_idx, .code = b->code
 	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
+	v->jit_mxcsr = __builtin_ia32_stmxcsr();
+	__builtin_ia32_ldmxcsr(v->fpu.mxcsr);
 	soft_jit_enter(v, b->code_run);
+	return true;
 }
 
 const struct jit_ops soft_jit_ops = {

@@ -62,6 +62,15 @@ void soft_jit_enter(struct soft_vcpu *v, const void *code);
 /** jit_translate() - code for @b into @j, or false. */
 bool jit_translate(struct soft_jit *j, struct soft_block *b);
 
+/** jit_simd_denied() - whether SIMD must be left to the handlers as control registers stand now. */
+static inline bool jit_simd_denied(const struct soft_vcpu *v)
+{
+	const uint64_t cr4 = X86_CR4_OSFXSR | X86_CR4_OSXSAVE, xcr0 = X86_XCR0_SSE | X86_XCR0_AVX;
+
+	return (v->cr0 & (X86_CR0_EM | X86_CR0_TS)) || (v->cr4 & cr4) != cr4 ||
+	       (v->xcr0 & xcr0) != xcr0 || (v->fpu.mxcsr & 0x1f80) != 0x1f80;
+}
+
 /** jit_work_size() - bytes of soft_jit.work. */
 size_t jit_work_size(void);
 

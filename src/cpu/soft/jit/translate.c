@@ -13,9 +13,15 @@
  * first and are brought back where an instruction reads them. Where they are is known at each
  * place, and each block has an entry for either.
  *
+ * SIMD registers live in v->fpu.ymm; a block loads the ones it uses when it first does, into host
+ * registers of the same numbers, and stores the changed ones where it ends or calls a handler.
+ * MXCSR is the guest's while translated code runs. Where SIMD would raise something (CR0.TS, an
+ * unmasked exception ...) v->simd_denied keeps blocks with SIMD out.
+ *
  * v->block_va is the page's address, and the copies count from there: so jumps inside a page need
  * nothing but a jump.
  */
+#include "cpu/soft/fpu.h"
 #include "cpu/soft/jit/emit.h"
 #include "cpu/soft/zydis.h"
 
@@ -33,6 +39,7 @@ struct item {
 	uint32_t writes; /* flags it surely overwrites */
 	bool changes;	 /* it may change some flag */
 	bool inlined;
+	bool simd;    /* inlined, with XMM or YMM registers */
 	uint16_t off; /* from its page's start */
 };
 
@@ -43,6 +50,7 @@ struct aside {
 	const struct insn *copy;
 	bool reload; /* flags are wanted in EFLAGS there */
 	int32_t undo_rsp;
+	uint16_t store, load; /* SIMD registers before and behind the handler */
 };
 
 struct trans {
@@ -50,8 +58,11 @@ struct trans {
 	struct soft_block *b;
 	enum where where;
 	struct item item[SOFT_BLOCK_MAX];
-	struct aside aside[SOFT_BLOCK_MAX + 2]; /* one each, three of the last */
+	struct aside aside[2 * SOFT_BLOCK_MAX + 1]; /* two each, three of the last */
 	unsigned n_aside;
+	bool wide;		  /* the block has AVX: whole YMM registers are moved */
+	bool simd;		  /* the block has SIMD */
+	uint16_t loaded, changed; /* SIMD registers in host registers */
 };
 
 /* Guest's register number to the host's, or -1 where it lives in v->r. */
@@ -69,38 +80,22 @@ static size_t r_off(unsigned guest)
 
 /* --- what is emitted as itself ------------------------------------------------------------ */
 
-static bool listed(ZydisMnemonic m)
-{
-	switch (m) {
-#define ONE(x) case ZYDIS_MNEMONIC_##x:
-		ONE(ADD)
-		ONE(OR) ONE(ADC) ONE(SBB) ONE(AND) ONE(SUB) ONE(XOR) ONE(CMP) ONE(TEST) ONE(INC) ONE(DEC) ONE(
-			NEG) ONE(NOT) ONE(MOV) ONE(MOVZX) ONE(MOVSX) ONE(MOVSXD) ONE(LEA) ONE(ROL) ONE(ROR)
-			ONE(SHL) ONE(SHR) ONE(SAR) ONE(SHLD) ONE(SHRD) ONE(IMUL) ONE(MUL) ONE(BT) ONE(
-				BTS) ONE(BTR) ONE(BTC) ONE(BSF) ONE(BSR) ONE(BSWAP) ONE(XCHG) ONE(XADD)
-				ONE(CMPXCHG) ONE(CBW) ONE(CWDE) ONE(CDQE) ONE(CWD) ONE(CDQ) ONE(CQO) ONE(
-					CLC) ONE(STC) ONE(CMC) ONE(NOP) ONE(ENDBR64) ONE(ENDBR32) ONE(PUSH)
-					ONE(POP) ONE(LEAVE) ONE(SETO) ONE(SETNO) ONE(SETB) ONE(SETNB) ONE(
-						SETZ) ONE(SETNZ) ONE(SETBE) ONE(SETNBE) ONE(SETS) ONE(SETNS)
-						ONE(SETP) ONE(SETNP) ONE(SETL) ONE(SETNL) ONE(SETLE) ONE(
-							SETNLE) ONE(CMOVO) ONE(CMOVNO) ONE(CMOVB) ONE(CMOVNB)
-							ONE(CMOVZ) ONE(CMOVNZ) ONE(CMOVBE) ONE(CMOVNBE) ONE(
-								CMOVS) ONE(CMOVNS) ONE(CMOVP) ONE(CMOVNP)
-								ONE(CMOVL) ONE(CMOVNL) ONE(CMOVLE) ONE(
-									CMOVNLE) ONE(JO) ONE(JNO) ONE(JB)
-									ONE(JNB) ONE(JZ) ONE(JNZ) ONE(
-										JBE) ONE(JNBE) ONE(JS)
-										ONE(JNS) ONE(JP) ONE(
-											JNP) ONE(JL) ONE(JNL)
-											ONE(JLE) ONE(JNLE) ONE(
-												JMP) ONE(CALL)
-												ONE(RET)
-#undef ONE
-													return true;
-	default:
-		return false;
-	}
-}
+#define M(x) [ZYDIS_MNEMONIC_##x] = true
+static const bool listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+	M(ADD),	   M(OR),     M(ADC),	  M(SBB),    M(AND),	 M(SUB),     M(XOR),	 M(CMP),
+	M(TEST),   M(INC),    M(DEC),	  M(NOT),    M(MOV),	 M(MOVZX),   M(MOVSX),	 M(MOVSXD),
+	M(LEA),	   M(ROL),    M(ROR),	  M(SHL),    M(SHR),	 M(SAR),     M(SHLD),	 M(SHRD),
+	M(IMUL),   M(MUL),    M(BT),	  M(BTR),    M(BTC),	 M(BSF),     M(BSR),	 M(BSWAP),
+	M(XCHG),   M(XADD),   M(CMPXCHG), M(CBW),    M(CWDE),	 M(CDQE),    M(CWD),	 M(CDQ),
+	M(CQO),	   M(STC),    M(CMC),	  M(NOP),    M(ENDBR64), M(ENDBR32), M(PUSH),	 M(POP),
+	M(LEAVE),  M(SETO),   M(SETNO),	  M(SETB),   M(SETNB),	 M(SETNZ),   M(SETBE),	 M(SETNBE),
+	M(SETS),   M(SETNS),  M(SETP),	  M(SETNP),  M(SETL),	 M(SETNL),   M(SETLE),	 M(CMOVO),
+	M(CMOVNO), M(CMOVB),  M(CMOVNB),  M(CMOVZ),  M(CMOVNZ),	 M(CMOVBE),  M(CMOVNBE), M(CMOVNS),
+	M(CMOVP),  M(CMOVNP), M(CMOVL),	  M(CMOVNL), M(CMOVLE),	 M(JO),	     M(JNO),	 M(JB),
+	M(JNB),	   M(JZ),     M(JNZ),	  M(JNBE),   M(JS),	 M(JNS),     M(JP),	 M(JL),
+	M(JNL),	   M(JLE),    M(JNLE),	  M(CALL),   M(RET),
+};
+#undef M
 
 static int gpr_of(ZydisRegister r)
 {
@@ -131,7 +126,7 @@ static bool can_inline(const struct item *t)
 	const struct soft_zydis *z = &t->z;
 	const ZydisDecodedOperand *m = memory_of(z);
 
-	if (!listed(z->i.mnemonic) || (t->in->flags & (INSN_REP | INSN_REPNE)))
+	if (!listed[z->i.mnemonic] || (t->in->flags & (INSN_REP | INSN_REPNE)))
 		return false;
 	if (z->i.mnemonic == ZYDIS_MNEMONIC_NOP)
 		return true;
@@ -173,6 +168,75 @@ static bool can_inline(const struct item *t)
 	if (m && z->i.mnemonic != ZYDIS_MNEMONIC_LEA && m->size > 64)
 		return false;
 	return true;
+}
+
+/* Number of an XMM or YMM register, or -1. */
+static int simd_of(ZydisRegister r)
+{
+	if (r >= ZYDIS_REGISTER_XMM0 && r <= ZYDIS_REGISTER_XMM15)
+		return r - ZYDIS_REGISTER_XMM0;
+	if (r >= ZYDIS_REGISTER_YMM0 && r <= ZYDIS_REGISTER_YMM15)
+		return r - ZYDIS_REGISTER_YMM0;
+	return -1;
+}
+
+/* SIMD that runs as it is: only SIMD and general registers, one plain memory operand. */
+static bool can_inline_simd(const struct item *t)
+{
+	const struct soft_zydis *z = &t->z;
+	bool simd = false;
+
+	if (soft_insn_undefined(t->in) || t->in->asize != 8)
+		return false;
+	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		return false;
+	default:
+		break;
+	}
+	if (z->i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    z->i.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return false;
+	if (!(z->i.attributes & ZYDIS_ATTRIB_HAS_MODRM))
+		return false;
+	for (unsigned i = 0; i < z->i.operand_count; i++) {
+		const ZydisDecodedOperand *o = &z->op[i];
+
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+			if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM || !o->size || o->size > 256 ||
+			    o->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+				return false;
+		} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+			if (simd_of(o->reg.value) >= 0)
+				simd = true;
+			else if (gpr_of(o->reg.value) >= 0
+					 ? o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD
+					 : o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+				return false; /* MMX; general registers in VEX.vvvv */
+		}
+	}
+	return simd;
+}
+
+/* Behind these MXCSR may unmask something: no SIMD is inlined behind them in their block. */
+static bool sets_mxcsr(ZydisMnemonic m)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_XRSTOR:
+	case ZYDIS_MNEMONIC_XRSTOR64:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Shifts leave the flags alone where the count is 0. */
@@ -250,6 +314,38 @@ static void want_in_eflags(struct trans *t, uint32_t live)
 
 /* --- memory ------------------------------------------------------------------------------- */
 
+/* MOVUPS or VMOVUPS between host register @reg and its home; @op 0x10 loads, 0x11 stores. */
+static void move_simd(struct trans *t, unsigned op, unsigned reg)
+{
+	struct emit *e = &t->e;
+	const uint8_t *field = e->j->v->fpu.ymm[reg];
+
+	if (t->wide) {
+		emit_8(e, 0xc5);
+		emit_8(e, (reg & 8 ? 0x00 : 0x80) | 0x7c); /* vvvv none, L = 1, pp = 0 */
+		emit_8(e, op);
+	} else {
+		emit_rex(e, false, reg, 0, 0, false);
+		emit_op(e, 0x0f00 | op);
+	}
+	emit_8(e, (reg & 7) << 3 | 5);
+	emit_32(e, (uint32_t)(field - (emit_here(e) + 4)));
+}
+
+static void move_simd_set(struct trans *t, unsigned op, uint16_t set)
+{
+	for (unsigned reg = 0; reg < 16; reg++)
+		if (set >> reg & 1)
+			move_simd(t, op, reg);
+}
+
+/* Changed SIMD registers go home; what is loaded stays so, unless a handler comes. */
+static void store_simd(struct trans *t)
+{
+	move_simd_set(t, 0x11, t->changed);
+	t->changed = 0;
+}
+
 /* A guest register's value in some host register: its own, or @scratch. */
 static unsigned value_of(struct emit *e, unsigned guest, unsigned scratch)
 {
@@ -315,45 +411,66 @@ static struct aside *add_aside(struct trans *t, const struct item *it, uint8_t *
 {
 	struct aside *a = &t->aside[t->n_aside++];
 
-	*a = (struct aside) { .from = from, .copy = it->copy };
+	*a = (struct aside) { .from = from, .copy = it->copy, .store = t->changed };
 	return a;
 }
 
 /* --- instructions ------------------------------------------------------------------------- */
 
-/* The instruction itself: @reg and @rm in ModRM, memory as [r13] where @mem. */
-static void emit_self(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned rm,
-		      bool mem)
+static void emit_imms(struct emit *e, const struct soft_zydis *z)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(z->i.raw.imm); i++)
+		for (unsigned k = 0; k < z->i.raw.imm[i].size / 8u; k++)
+			emit_8(e, z->i.raw.imm[i].value.u >> (k * 8));
+}
+
+/* Three-byte VEX: SDM vol. 2, 2.3.5; its register bits are inverted. */
+static void emit_vex(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned rm)
+{
+	emit_8(e, 0xc4);
+	emit_8(e, (reg & 8 ? 0 : 0x80u) | 0x40 | (rm & 8 ? 0 : 0x20u) | z->i.raw.vex.m_mmmm);
+	emit_8(e, (unsigned)z->i.raw.vex.W << 7 | (unsigned)(z->i.raw.vex.vvvv & 0xf) << 3 |
+			  (unsigned)z->i.raw.vex.L << 2 | z->i.raw.vex.pp);
+	emit_8(e, z->i.opcode);
+}
+
+static void emit_legacy(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned rm)
 {
 	bool byte_reg = false;
 
 	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
 		if (z->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && z->op[i].size == 8)
 			byte_reg = true;
-	if (z->i.attributes & ZYDIS_ATTRIB_HAS_LOCK)
-		emit_8(e, 0xf0);
-	for (unsigned i = 0; i < z->i.raw.prefix_count; i++)
-		if (z->i.raw.prefixes[i].value == 0x66) {
-			emit_8(e, 0x66);
-			break;
-		}
-	emit_rex(e, z->i.raw.rex.W, reg, 0, mem ? HOST_R13 : rm, byte_reg);
-	if (z->i.opcode_map == ZYDIS_OPCODE_MAP_0F)
-		emit_8(e, 0x0f);
-	emit_8(e, z->i.opcode);
-	if (mem) {
-		emit_8(e, 0x45 | (reg & 7) << 3); /* [r13 + 0] */
-		emit_8(e, 0);
-	} else {
-		emit_8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
-	}
-	for (unsigned i = 0; i < ARRAY_SIZE(z->i.raw.imm); i++)
-		if (z->i.raw.imm[i].size) {
-			uint64_t v = (uint64_t)z->i.raw.imm[i].value.s;
+	for (unsigned i = 0; i < z->i.raw.prefix_count; i++) {
+		uint8_t prefix = z->i.raw.prefixes[i].value;
 
-			for (unsigned k = 0; k < z->i.raw.imm[i].size / 8u; k++)
-				emit_8(e, v >> (k * 8));
-		}
+		if (prefix == 0x66 || prefix == 0xf2 || prefix == 0xf3 || prefix == 0xf0)
+			emit_8(e, prefix);
+	}
+	emit_rex(e, z->i.raw.rex.W, reg, 0, rm, byte_reg);
+	if (z->i.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+		emit_8(e, 0x0f);
+	if (z->i.opcode_map == ZYDIS_OPCODE_MAP_0F38)
+		emit_8(e, 0x38);
+	if (z->i.opcode_map == ZYDIS_OPCODE_MAP_0F3A)
+		emit_8(e, 0x3a);
+	emit_8(e, z->i.opcode);
+}
+
+/* The instruction itself: @reg and @rm in ModRM, memory as [r13] where @mem. */
+static void emit_self(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned rm,
+		      bool mem)
+{
+	if (mem)
+		rm = HOST_R13;
+	if (z->i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+		emit_vex(e, z, reg, rm);
+	else
+		emit_legacy(e, z, reg, rm);
+	emit_8(e, (mem ? 0x40 : 0xc0) | (reg & 7) << 3 | (rm & 7));
+	if (mem)
+		emit_8(e, 0); /* displacement */
+	emit_imms(e, z);
 }
 
 static void emit_plain(struct emit *e, const struct soft_zydis *z)
@@ -390,6 +507,34 @@ static bool emit_opcode_reg(struct trans *t, const struct soft_zydis *z)
 	return true;
 }
 
+/*
+ * Before the instruction: what it names is loaded, also what it only writes, since most leave
+ * something of it; behind it (@after): what it wrote has changed.
+ */
+static void simd_operands(struct trans *t, const struct soft_zydis *z, bool after)
+{
+	for (unsigned i = 0; i < z->i.operand_count; i++) {
+		const ZydisDecodedOperand *o = &z->op[i];
+		int reg = o->type == ZYDIS_OPERAND_TYPE_REGISTER ? simd_of(o->reg.value) : -1;
+
+		if (reg < 0)
+			continue;
+		if (!after && !(t->loaded >> reg & 1))
+			move_simd(t, 0x10, (unsigned)reg);
+		t->loaded |= (uint16_t)(1u << reg);
+		if (after && (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+			t->changed |= (uint16_t)(1u << reg);
+	}
+}
+
+/* #GP unless R13 is aligned: the handler's business. EFLAGS are lost. */
+static void emit_alignment(struct trans *t, const struct item *it, unsigned align)
+{
+	emit_rr(&t->e, false, 0xf7, 0, HOST_R13); /* test r13d, imm */
+	emit_32(&t->e, align - 1);
+	add_aside(t, it, emit_forward(&t->e, X_JNE));
+}
+
 /* With ModRM: registers renamed, memory through the TLB. */
 static void emit_generic(struct trans *t, const struct item *it)
 {
@@ -408,6 +553,8 @@ static void emit_generic(struct trans *t, const struct item *it)
 		if (it->in->ea == INSN_EA_GENERIC)
 			emit_v(e, true, 0x03, HOST_R13,
 			       offsetof(struct soft_vcpu, seg[it->in->seg].base), 0);
+		if (it->simd && fpu_alignment(z, m->size / 8) > 1)
+			emit_alignment(t, it, fpu_alignment(z, m->size / 8));
 		a = add_aside(t, it, emit_tlb(t, m->size / 8, write));
 		/* Flags that it reads, or leaves as they are while it changes others. */
 		if (it->reads || (it->changes && through)) {
@@ -429,15 +576,25 @@ static void emit_generic(struct trans *t, const struct item *it)
 		else if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
 			o_rm = &z->op[i];
 	}
-	if (o_reg) {
+	if (o_reg && simd_of(o_reg->reg.value) >= 0) {
+		reg = (unsigned)simd_of(o_reg->reg.value);
+		o_reg = NULL;
+	} else if (o_reg) {
 		g_reg = (unsigned)gpr_of(o_reg->reg.value);
 		reg = value_of(e, g_reg, HOST_R14);
 	}
-	if (o_rm) {
+	if (o_rm && simd_of(o_rm->reg.value) >= 0) {
+		rm = (unsigned)simd_of(o_rm->reg.value);
+		o_rm = NULL;
+	} else if (o_rm) {
 		g_rm = (unsigned)gpr_of(o_rm->reg.value);
 		rm = value_of(e, g_rm, HOST_R15);
 	}
+	if (it->simd)
+		simd_operands(t, z, false);
 	emit_self(e, z, reg, rm, m != NULL);
+	if (it->simd)
+		simd_operands(t, z, true);
 	if (o_reg && reg == HOST_R14 && (o_reg->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 		emit_v(e, true, X_MOV_STORE, HOST_R14, r_off(g_reg), 0);
 	if (o_rm && rm == HOST_R15 && (o_rm->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
@@ -447,6 +604,7 @@ static void emit_generic(struct trans *t, const struct item *it)
 	if (a) {
 		a->back = emit_here(e);
 		a->reload = it->live && t->where == IN_EFLAGS;
+		a->load = t->loaded;
 	}
 }
 
@@ -713,6 +871,8 @@ static void emit_ret(struct trans *t, const struct item *it)
 static void emit_handler(struct trans *t, const struct item *it)
 {
 	want_in_cc(t, JIT_FLAGS);
+	store_simd(t);
+	t->loaded = 0;
 	emit_mov_imm(&t->e, HOST_R13, (uintptr_t)it->copy);
 	emit_jump(&t->e, X_CALL, t->e.j->call_handler);
 }
@@ -726,6 +886,12 @@ static bool emit_item(struct trans *t, const struct item *it)
 		emit_handler(t, it);
 		return false;
 	}
+	if (it->simd) {
+		emit_generic(t, it);
+		return false;
+	}
+	if (z->i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
+		store_simd(t);
 	switch (z->i.mnemonic) {
 	case ZYDIS_MNEMONIC_NOP:
 	case ZYDIS_MNEMONIC_ENDBR32:
@@ -809,6 +975,7 @@ static void emit_asides(struct trans *t)
 		if (a->undo_rsp)
 			emit_lea(e, HOST_R12, HOST_R12, -1, 0, a->undo_rsp);
 		emit_mov_imm(e, HOST_R13, (uintptr_t)a->copy);
+		move_simd_set(t, 0x11, a->store);
 		emit_jump(e, X_CALL, e->j->call_handler);
 		if (!a->back) {
 			/* Never reached: the handler leaves the block. */
@@ -816,6 +983,7 @@ static void emit_asides(struct trans *t)
 			emit_8(e, 0x0b);
 			continue;
 		}
+		move_simd_set(t, 0x10, a->load);
 		if (a->reload)
 			emit_jump(e, X_CALL, e->j->load_flags);
 		emit_jump(e, X_JMP, a->back);
@@ -834,6 +1002,7 @@ static void h_go_on(struct soft_vcpu *v, const struct insn *in)
 		return;
 	}
 	v->jit_next = 1;
+	v->simd_denied = jit_simd_denied(v);
 }
 
 static bool prepare(struct trans *t)
@@ -845,6 +1014,7 @@ static bool prepare(struct trans *t)
 	unsigned off = (unsigned)(b->gpa & 0xfff), inlined = 0;
 	ZydisDecoder d;
 	uint32_t live = JIT_FLAGS;
+	bool simd = true;
 
 	if (!r || (r->kind != MEM_RAM && r->kind != MEM_ROM) ||
 	    !ZYAN_SUCCESS(ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
@@ -853,16 +1023,22 @@ static bool prepare(struct trans *t)
 	for (unsigned i = 0; i < b->n; i++) {
 		struct item *it = &t->item[i];
 		struct insn *copy = (struct insn *)(j->data + j->data_used);
+		bool decoded;
 
 		it->in = &b->insn[i];
 		it->off = (uint16_t)(off + it->in->end - it->in->len);
 		it->z.mode = SOFT_MODE_64;
 		it->reads = it->writes = 0;
 		it->changes = false;
-		it->inlined =
-			ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes + it->in->end - it->in->len,
-							    it->in->len, &it->z.i, it->z.op)) &&
-			it->z.i.length == it->in->len && can_inline(it);
+		decoded = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes + it->in->end - it->in->len,
+							      it->in->len, &it->z.i, it->z.op)) &&
+			  it->z.i.length == it->in->len;
+		it->simd = decoded && simd && can_inline_simd(it);
+		it->inlined = it->simd || (decoded && can_inline(it));
+		if (decoded && sets_mxcsr(it->z.i.mnemonic))
+			simd = false;
+		t->simd |= it->simd;
+		t->wide |= it->simd && it->z.i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 		inlined += it->inlined;
 		flags_of(it);
 		copy[0] = *it->in;
@@ -896,8 +1072,17 @@ static uint8_t *emit_entry(struct trans *t, uint32_t live)
 		memcpy(e->p, nop5, sizeof(nop5));
 		e->p += sizeof(nop5);
 	}
+	t->b->code_simd = t->simd;
 	t->b->code_flags = emit_here(e);
 	t->where = IN_EFLAGS;
+	if (t->simd) {
+		/* Both in one look: the flags are saved where they are wanted. */
+		if (live)
+			save_flags(t);
+		EMIT_V(e, false, 0x0fb6, HOST_R15, simd_denied);
+		EMIT_V(e, false, 0x0b, HOST_R15, attention);
+		return emit_forward(e, X_JNE);
+	}
 	if (!live) {
 		emit_v(e, false, 0x83, 7, offsetof(struct soft_vcpu, attention), 1); /* cmp */
 		emit_8(e, 0);
@@ -922,15 +1107,17 @@ static uint8_t *emit_entry(struct trans *t, uint32_t live)
 static void emit_outs(struct trans *t, uint8_t *poll, uint32_t live, const uint8_t *body)
 {
 	struct emit *e = &t->e;
+	/* A block with SIMD has saved its flags by then. */
+	bool in_eflags = live && !t->simd;
 
 	t->b->code_run = emit_here(e);
-	if (live)
+	if (in_eflags)
 		emit_jump(e, X_CALL, e->j->load_flags);
 	emit_jump(e, X_JMP, body);
 	for (unsigned i = 0; i < 2; i++) {
 		bool in_cc = i == 1;
 
-		if (i == (live ? 0u : 1u))
+		if (in_cc != in_eflags)
 			emit_land(e, poll);
 		if (in_cc)
 			t->b->code_out = emit_here(e);
@@ -960,6 +1147,8 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	t->e = (struct emit) { .j = j, .p = j->code.rw + align_up(j->code.used, 16) };
 	t->b = b;
 	t->n_aside = 0;
+	t->simd = t->wide = false;
+	t->loaded = t->changed = 0;
 	if (!prepare(t)) {
 		j->data_used = data;
 		return false;
@@ -969,8 +1158,10 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	body = emit_here(&t->e);
 	for (unsigned i = 0; i < b->n && !ended; i++)
 		ended = emit_item(t, &t->item[i]);
-	if (!ended)
+	if (!ended) {
+		store_simd(t);
 		emit_direct(t, (int64_t)(b->gpa & 0xfff) + b->insn[b->n].end);
+	}
 	emit_asides(t);
 	emit_outs(t, poll, live, body);
 	j->code.used = (size_t)(t->e.p - j->code.rw);
