@@ -216,6 +216,7 @@ struct soft_vcpu {
 	struct jit_slot *jit_slot; /* the end that was left by, to be linked to the next block */
 	uint64_t jit_target;	   /* of an indirect call */
 	uint32_t jit_mxcsr;	   /* the host's */
+	uint8_t jit_mxcsr_live;	   /* the register holds the guest's */
 	uint8_t simd_denied;	   /* SIMD instructions would raise something: their handlers know */
 	uint8_t jit_next;	   /* the handler came to its end and wants the next instruction */
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];

@@ -144,6 +144,7 @@ static inline void emit_land(struct emit *e, uint8_t *rel)
 #define X_JMP	    0xe9u
 #define X_CALL	    0xe8u
 #define X_JCC	    0x0f80u
+#define X_JE	    0x0f84u
 #define X_JNE	    0x0f85u
 
 #endif

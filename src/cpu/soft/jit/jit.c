@@ -51,11 +51,22 @@ static void move_mxcsr(struct emit *e, unsigned op, size_t off)
 	emit_v(e, false, 0x0fae, op, off, 0);
 }
 
-/* The guest's MXCSR to where handlers look for it, the host's into the register; and back. */
+/*
+ * Where the guest's MXCSR is in the register: to where handlers look for it, and the host's into
+ * the register. EFLAGS are lost.
+ */
 static void leave_simd(struct emit *e)
 {
+	uint8_t *skip;
+
+	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1); /* cmp byte, 0 */
+	emit_8(e, 0);
+	skip = emit_forward(e, X_JE);
 	move_mxcsr(e, 3, offsetof(struct soft_vcpu, fpu.mxcsr));
 	move_mxcsr(e, 2, offsetof(struct soft_vcpu, jit_mxcsr));
+	emit_v(e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
+	emit_8(e, 0);
+	emit_land(e, skip);
 }
 
 void jit_stubs(struct soft_jit *j)
@@ -82,12 +93,11 @@ void jit_stubs(struct soft_jit *j)
 	emit_rm(&e, false, 0xff, 2, HOST_R13, offsetof(struct insn, fn));
 	emit_v(&e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_next), 1); /* cmp byte, 0 */
 	emit_8(&e, 0);
-	to_exit = emit_forward(&e, 0x0f84);
+	to_exit = emit_forward(&e, X_JE);
 	emit_v(&e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_next), 1);
 	emit_8(&e, 0);
 	emit_rr(&e, true, 0x83, 0, HOST_RSP);
 	emit_8(&e, 8);
-	move_mxcsr(&e, 2, offsetof(struct soft_vcpu, fpu.mxcsr));
 	move_all(&e, X_MOV_LOAD);
 	emit_8(&e, 0xc3);
 	emit_land(&e, to_exit);
@@ -109,6 +119,12 @@ void jit_stubs(struct soft_jit *j)
 	emit_8(&e, 0x7f);
 	emit_8(&e, 0x9e); /* sahf */
 	emit_rr(&e, true, X_MOV_LOAD, HOST_RAX, HOST_R13);
+	emit_8(&e, 0xc3);
+
+	j->load_mxcsr = emit_here(&e);
+	move_mxcsr(&e, 2, offsetof(struct soft_vcpu, fpu.mxcsr));
+	emit_v(&e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
+	emit_8(&e, 1);
 	emit_8(&e, 0xc3);
 	j->code_start = align_up((size_t)(e.p - j->code.rw), 64);
 	j->code.used = j->code_start;
@@ -136,6 +152,7 @@ static int create(struct soft_vcpu *v, void *at, size_t size, struct err *e)
 	j->work = j + 1;
 	jit_stubs(j);
 	v->jit = j;
+	v->jit_mxcsr = __builtin_ia32_stmxcsr();
 	return 0;
 
 fail_data:
@@ -224,8 +241,6 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 		.va = v->rip, .gen = v->set->gen, .mmu_idx = v->mmu_idx, .code = b->code
 	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
-	v->jit_mxcsr = __builtin_ia32_stmxcsr();
-	__builtin_ia32_ldmxcsr(v->fpu.mxcsr);
 	soft_jit_enter(v, b->code_run);
 	return true;
 }

@@ -46,7 +46,7 @@ struct soft_jit {
 	size_t data_used;
 	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
-	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags;
+	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags, *load_mxcsr;
 };
 
 #define JIT_DATA_SIZE  (32u << 20)

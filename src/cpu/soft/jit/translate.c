@@ -15,7 +15,8 @@
  *
  * SIMD registers live in v->fpu.ymm; a block loads the ones it uses when it first does, into host
  * registers of the same numbers, and stores the changed ones where it ends or calls a handler.
- * MXCSR is the guest's while translated code runs. Where SIMD would raise something (CR0.TS, an
+ * A block that computes with floating point loads the guest's MXCSR where that is not in place
+ * already; handlers and the loop have the host's. Where SIMD would raise something (CR0.TS, an
  * unmasked exception ...) v->simd_denied keeps blocks with SIMD out.
  *
  * v->block_va is the page's address, and the copies count from there: so jumps inside a page need
@@ -62,6 +63,7 @@ struct trans {
 	unsigned n_aside;
 	bool wide;		  /* the block has AVX: whole YMM registers are moved */
 	bool simd;		  /* the block has SIMD */
+	bool fp;		  /* and some that MXCSR matters to */
 	uint16_t loaded, changed; /* SIMD registers in host registers */
 };
 
@@ -80,21 +82,21 @@ static size_t r_off(unsigned guest)
 
 /* --- what is emitted as itself ------------------------------------------------------------ */
 
-#define M(x) [ZYDIS_MNEMONIC_##x] = true
+#define M(x)	[ZYDIS_MNEMONIC_##x] = true
+#define CC(x)	M(SET##x), M(CMOV##x), M(J##x)
+/* clang-format off */
 static const bool listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
-	M(ADD),	   M(OR),     M(ADC),	  M(SBB),    M(AND),	 M(SUB),     M(XOR),	 M(CMP),
-	M(TEST),   M(INC),    M(DEC),	  M(NOT),    M(MOV),	 M(MOVZX),   M(MOVSX),	 M(MOVSXD),
-	M(LEA),	   M(ROL),    M(ROR),	  M(SHL),    M(SHR),	 M(SAR),     M(SHLD),	 M(SHRD),
-	M(IMUL),   M(MUL),    M(BT),	  M(BTR),    M(BTC),	 M(BSF),     M(BSR),	 M(BSWAP),
-	M(XCHG),   M(XADD),   M(CMPXCHG), M(CBW),    M(CWDE),	 M(CDQE),    M(CWD),	 M(CDQ),
-	M(CQO),	   M(STC),    M(CMC),	  M(NOP),    M(ENDBR64), M(ENDBR32), M(PUSH),	 M(POP),
-	M(LEAVE),  M(SETO),   M(SETNO),	  M(SETB),   M(SETNB),	 M(SETNZ),   M(SETBE),	 M(SETNBE),
-	M(SETS),   M(SETNS),  M(SETP),	  M(SETNP),  M(SETL),	 M(SETNL),   M(SETLE),	 M(CMOVO),
-	M(CMOVNO), M(CMOVB),  M(CMOVNB),  M(CMOVZ),  M(CMOVNZ),	 M(CMOVBE),  M(CMOVNBE), M(CMOVNS),
-	M(CMOVP),  M(CMOVNP), M(CMOVL),	  M(CMOVNL), M(CMOVLE),	 M(JO),	     M(JNO),	 M(JB),
-	M(JNB),	   M(JZ),     M(JNZ),	  M(JNBE),   M(JS),	 M(JNS),     M(JP),	 M(JL),
-	M(JNL),	   M(JLE),    M(JNLE),	  M(CALL),   M(RET),
+	M(ADD), M(OR), M(ADC), M(SBB), M(AND), M(SUB), M(XOR), M(CMP), M(TEST), M(INC), M(DEC),
+	M(NEG), M(NOT), M(MOV), M(MOVZX), M(MOVSX), M(MOVSXD), M(LEA), M(ROL), M(ROR), M(SHL),
+	M(SHR), M(SAR), M(SHLD), M(SHRD), M(IMUL), M(MUL), M(BT), M(BTS), M(BTR), M(BTC), M(BSF),
+	M(BSR), M(BSWAP), M(XCHG), M(XADD), M(CMPXCHG), M(CBW), M(CWDE), M(CDQE), M(CWD), M(CDQ),
+	M(CQO), M(CLC), M(STC), M(CMC), M(NOP), M(ENDBR64), M(ENDBR32), M(PUSH), M(POP),
+	M(LEAVE), M(JMP), M(CALL), M(RET), M(POPCNT), M(TZCNT), M(LZCNT), CC(O), CC(NO), CC(B),
+	CC(NB), CC(Z), CC(NZ), CC(BE), CC(NBE), CC(S), CC(NS), CC(P), CC(NP), CC(L), CC(NL),
+	CC(LE), CC(NLE),
 };
+/* clang-format on */
+#undef CC
 #undef M
 
 static int gpr_of(ZydisRegister r)
@@ -126,7 +128,8 @@ static bool can_inline(const struct item *t)
 	const struct soft_zydis *z = &t->z;
 	const ZydisDecodedOperand *m = memory_of(z);
 
-	if (!listed[z->i.mnemonic] || (t->in->flags & (INSN_REP | INSN_REPNE)))
+	if (!listed[z->i.mnemonic] || soft_insn_undefined(t->in) ||
+	    (t->in->flags & (INSN_REP | INSN_REPNE)))
 		return false;
 	if (z->i.mnemonic == ZYDIS_MNEMONIC_NOP)
 		return true;
@@ -189,6 +192,8 @@ static bool can_inline_simd(const struct item *t)
 	if (soft_insn_undefined(t->in) || t->in->asize != 8)
 		return false;
 	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_CVTPI2PS:
+	case ZYDIS_MNEMONIC_CVTPI2PD:
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
 	case ZYDIS_MNEMONIC_VMASKMOVDQU:
 	case ZYDIS_MNEMONIC_VMASKMOVPS:
@@ -221,6 +226,21 @@ static bool can_inline_simd(const struct item *t)
 		}
 	}
 	return simd;
+}
+
+/* Floating-point arithmetic: SDM vol. 2, 2.4, exception types 2, 3 and 11. */
+static bool uses_mxcsr(const struct soft_zydis *z)
+{
+	switch (z->i.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE3:
+	case ZYDIS_EXCEPTION_CLASS_AVX2:
+	case ZYDIS_EXCEPTION_CLASS_AVX3:
+	case ZYDIS_EXCEPTION_CLASS_AVX11:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Behind these MXCSR may unmask something: no SIMD is inlined behind them in their block. */
@@ -344,6 +364,21 @@ static void store_simd(struct trans *t)
 {
 	move_simd_set(t, 0x11, t->changed);
 	t->changed = 0;
+}
+
+/* The guest's MXCSR in its register; EFLAGS are lost. */
+static void want_mxcsr(struct trans *t)
+{
+	struct emit *e = &t->e;
+	uint8_t *there;
+
+	if (!t->fp)
+		return;
+	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1); /* cmp byte, 0 */
+	emit_8(e, 0);
+	there = emit_forward(e, X_JNE);
+	emit_jump(e, X_CALL, e->j->load_mxcsr);
+	emit_land(e, there);
 }
 
 /* A guest register's value in some host register: its own, or @scratch. */
@@ -875,6 +910,7 @@ static void emit_handler(struct trans *t, const struct item *it)
 	t->loaded = 0;
 	emit_mov_imm(&t->e, HOST_R13, (uintptr_t)it->copy);
 	emit_jump(&t->e, X_CALL, t->e.j->call_handler);
+	want_mxcsr(t);
 }
 
 /* true: the block ends here */
@@ -983,6 +1019,7 @@ static void emit_asides(struct trans *t)
 			emit_8(e, 0x0b);
 			continue;
 		}
+		want_mxcsr(t);
 		move_simd_set(t, 0x10, a->load);
 		if (a->reload)
 			emit_jump(e, X_CALL, e->j->load_flags);
@@ -1038,6 +1075,7 @@ static bool prepare(struct trans *t)
 		if (decoded && sets_mxcsr(it->z.i.mnemonic))
 			simd = false;
 		t->simd |= it->simd;
+		t->fp |= it->simd && uses_mxcsr(&it->z);
 		t->wide |= it->simd && it->z.i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 		inlined += it->inlined;
 		flags_of(it);
@@ -1147,7 +1185,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	t->e = (struct emit) { .j = j, .p = j->code.rw + align_up(j->code.used, 16) };
 	t->b = b;
 	t->n_aside = 0;
-	t->simd = t->wide = false;
+	t->simd = t->wide = t->fp = false;
 	t->loaded = t->changed = 0;
 	if (!prepare(t)) {
 		j->data_used = data;
@@ -1156,6 +1194,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	live = (t->item[0].live & ~t->item[0].writes) | t->item[0].reads;
 	poll = emit_entry(t, live);
 	body = emit_here(&t->e);
+	want_mxcsr(t);
 	for (unsigned i = 0; i < b->n && !ended; i++)
 		ended = emit_item(t, &t->item[i]);
 	if (!ended) {
