@@ -338,7 +338,7 @@ struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
 		va = (uint32_t)(va + v->seg[CPU_CS].base);
 	j = &v->jc[(va ^ (va >> SOFT_JC_BITS)) & ((1u << SOFT_JC_BITS) - 1)];
 	/* CPL is part of the key: an execute permission of ring 0 is not ring 3's. */
-	if (LIKELY(j->va == va && j->gen == v->set->gen &&
+	if (LIKELY(j->va == va && j->gen == v->now->gen &&
 		   j->mode == (mode | (uint32_t)v->mmu_idx << 8) && !j->block->dead)) {
 		b = j->block;
 	} else {
@@ -346,11 +346,13 @@ struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
 			return NULL;
 		p = soft_fetch(v, va, &gpa);
 		b = find_block(v, gpa, p, va, mode, &cacheable);
-		if (cacheable)
+		if (cacheable) {
+			soft_tlb_note_code(v, va);
 			*j = (struct soft_jc_entry) { .va = va,
-						      .gen = v->set->gen,
+						      .gen = v->now->gen,
 						      .block = b,
 						      .mode = mode | (uint32_t)v->mmu_idx << 8 };
+		}
 	}
 	if (UNLIKELY(v->mode != SOFT_MODE_64))
 		return limited_block(v, b, mode);

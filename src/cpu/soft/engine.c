@@ -317,13 +317,14 @@ static int soft_vcpu_create(struct cpu_vcpu **out, struct cpu_vm *vm, unsigned i
 	v->id = id;
 	cpuid_for_vcpu(&v->cpuid, &vm->s.cpuid, id);
 	derive_allowed(v);
-	v->sets = big_alloc(sizeof(*v->sets) * SOFT_TLB_SETS);
+	v->sets = big_alloc(sizeof(*v->sets) * (SOFT_TLB_SETS + 1));
 	if (!v->sets) {
 		ret = err_set(e, -ENOMEM, "no memory for the TLB of vCPU %u", id);
 		goto fail_sets;
 	}
 	v->set = v->sets;
-	v->tlb = v->set->e[0];
+	v->sets[SOFT_TLB_SETS].valid = true;
+	soft_tlb_select(v);
 	ret = soft_blocks_create(v, e);
 	if (ret)
 		goto fail_blocks;
@@ -340,7 +341,7 @@ static int soft_vcpu_create(struct cpu_vcpu **out, struct cpu_vm *vm, unsigned i
 fail_jit:
 	soft_blocks_destroy(v);
 fail_blocks:
-	munmap(v->sets, sizeof(*v->sets) * SOFT_TLB_SETS);
+	munmap(v->sets, sizeof(*v->sets) * (SOFT_TLB_SETS + 1));
 fail_sets:
 	munmap(vc, VCPU_SIZE + vm->s.jit_cache);
 	return ret;
@@ -361,7 +362,7 @@ static void soft_vcpu_destroy(struct cpu_vcpu *vc)
 	if (v->vm->jit)
 		v->vm->jit->destroy(v);
 	soft_blocks_destroy(v);
-	munmap(v->sets, sizeof(*v->sets) * SOFT_TLB_SETS);
+	munmap(v->sets, sizeof(*v->sets) * (SOFT_TLB_SETS + 1));
 	munmap(vc, size);
 }
 

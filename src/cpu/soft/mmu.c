@@ -233,22 +233,56 @@ static void set_flush(struct soft_vcpu *v, struct soft_tlb_set *s)
 	v->n_tlb_flush++;
 	s->gen = ++v->gen_next;
 	memset(s->large_2m, 0, sizeof(s->large_2m));
+	memset(s->code, 0, sizeof(s->code));
 	s->large_1g = 0;
+	s->n_local = 0;
 	if (++s->epoch > 0xfff) {
 		memset(s->e, 0, sizeof(s->e));
 		s->epoch = 1;
 	}
-	if (s == v->set)
+	if (s == v->now)
 		v->epoch = s->epoch;
+}
+
+static void entry_drop(struct soft_tlb_entry *e)
+{
+	e->r = e->w = e->x = 0;
+}
+
+/* What of the set of all PCIDs is not global belongs to one address space, which is left. */
+static void local_flush(struct soft_vcpu *v)
+{
+	struct soft_tlb_set *s = &v->sets[SOFT_TLB_SETS];
+
+	if (!s->n_local)
+		return;
+	if (s->n_local > SOFT_TLB_LOCAL) {
+		set_flush(v, s);
+		return;
+	}
+	for (unsigned i = 0; i < s->n_local; i++)
+		entry_drop(&s->e[SOFT_MMU_KERNEL][soft_tlb_index(s->local[i])]);
+	s->n_local = 0;
+	s->gen = ++v->gen_next;
+	memset(s->code, 0, sizeof(s->code));
+}
+
+static void local_note(struct soft_tlb_set *s, uint64_t va)
+{
+	if (s->n_local < SOFT_TLB_LOCAL)
+		s->local[s->n_local] = va;
+	if (s->n_local <= SOFT_TLB_LOCAL)
+		s->n_local++;
 }
 
 void soft_tlb_flush(struct soft_vcpu *v, bool all)
 {
 	if (!all) {
 		set_flush(v, v->set);
+		local_flush(v);
 		return;
 	}
-	for (unsigned i = 0; i < SOFT_TLB_SETS; i++)
+	for (unsigned i = 0; i <= SOFT_TLB_SETS; i++)
 		if (v->sets[i].valid)
 			set_flush(v, &v->sets[i]);
 }
@@ -258,11 +292,7 @@ void soft_tlb_flush_pcid(struct soft_vcpu *v, uint16_t pcid)
 	for (unsigned i = 0; i < SOFT_TLB_SETS; i++)
 		if (v->sets[i].valid && v->sets[i].pcid == pcid)
 			set_flush(v, &v->sets[i]);
-}
-
-static void entry_drop(struct soft_tlb_entry *e)
-{
-	e->r = e->w = e->x = 0;
+	local_flush(v);
 }
 
 static bool entry_live(const struct soft_tlb_set *s, const struct soft_tlb_entry *e)
@@ -278,12 +308,16 @@ static uint64_t entry_va(const struct soft_tlb_entry *e)
 static void set_invlpg(struct soft_vcpu *v, struct soft_tlb_set *s, uint64_t va)
 {
 	uint64_t h2 = va >> 21, h1 = va >> 30;
+	unsigned bit = soft_tlb_code_bit(va);
 	bool large =
 		(s->large_2m[(h2 >> 6) & 15] >> (h2 & 63) & 1) || (s->large_1g >> (h1 & 63) & 1);
 
-	s->gen = ++v->gen_next;
+	if (large || (s->code[bit / 64] >> (bit & 63) & 1)) {
+		s->gen = ++v->gen_next;
+		memset(s->code, 0, sizeof(s->code));
+	}
 	for (unsigned idx = 0; idx < SOFT_MMU_COUNT; idx++) {
-		entry_drop(&s->e[idx][(va >> X86_PAGE_SHIFT) & (SOFT_TLB_SIZE - 1)]);
+		entry_drop(&s->e[idx][soft_tlb_index(va)]);
 		if (!large)
 			continue;
 		for (unsigned i = 0; i < SOFT_TLB_SIZE; i++) {
@@ -305,6 +339,7 @@ void soft_tlb_invlpg(struct soft_vcpu *v, uint64_t va, int pcid)
 		if (s->valid && (pcid < 0 || s->pcid == pcid))
 			set_invlpg(v, s, va);
 	}
+	set_invlpg(v, &v->sets[SOFT_TLB_SETS], va);
 }
 
 void soft_tlb_set_pcid(struct soft_vcpu *v, uint16_t pcid, bool keep)
@@ -329,13 +364,13 @@ void soft_tlb_set_pcid(struct soft_vcpu *v, uint16_t pcid, bool keep)
 	best->used = ++v->gen_next;
 	if (!keep)
 		set_flush(v, best);
-	v->epoch = best->epoch;
-	v->tlb = best->e[v->mmu_idx];
+	local_flush(v);
+	soft_tlb_select(v);
 }
 
 void soft_tlb_drop_write(struct soft_vcpu *v, gpa_t gpa)
 {
-	for (unsigned n = 0; n < SOFT_TLB_SETS; n++) {
+	for (unsigned n = 0; n <= SOFT_TLB_SETS; n++) {
 		struct soft_tlb_entry *e = &v->sets[n].e[0][0];
 
 		if (!v->sets[n].valid)
@@ -393,8 +428,9 @@ static bool may_tag_write(const struct mem_region *r, gpa_t page)
 static struct xlat tlb_fill(struct soft_vcpu *v, uint64_t va, enum soft_access a, unsigned idx,
 			    bool quiet, bool *ok)
 {
-	struct soft_tlb_entry *e = &v->set->e[idx][(va >> X86_PAGE_SHIFT) & (SOFT_TLB_SIZE - 1)];
-	uint64_t page = va & SOFT_PAGE_MASK, tag = page | v->set->epoch;
+	struct soft_tlb_set *s = soft_tlb_set_of(v, idx);
+	struct soft_tlb_entry *e = &s->e[idx][soft_tlb_index(va)];
+	uint64_t page = va & SOFT_PAGE_MASK, tag = page | s->epoch;
 	const struct mem_region *r;
 	struct walk w;
 	struct xlat x;
@@ -424,7 +460,9 @@ static struct xlat tlb_fill(struct soft_vcpu *v, uint64_t va, enum soft_access a
 		    may_tag_write(r, w.gpa))
 			e->w = tag;
 	}
-	filter_large(v->set, va, w.shift);
+	filter_large(s, va, w.shift);
+	if (idx == SOFT_MMU_KERNEL && !w.global)
+		local_note(s, va);
 	return x;
 }
 
@@ -448,8 +486,9 @@ static void check_canonical(struct soft_vcpu *v, uint64_t va, unsigned idx)
 
 static struct xlat translate(struct soft_vcpu *v, uint64_t va, enum soft_access a, unsigned idx)
 {
-	struct soft_tlb_entry *e = &v->set->e[idx][(va >> X86_PAGE_SHIFT) & (SOFT_TLB_SIZE - 1)];
-	uint64_t tag = (va & SOFT_PAGE_MASK) | v->set->epoch;
+	struct soft_tlb_set *s = soft_tlb_set_of(v, idx);
+	struct soft_tlb_entry *e = &s->e[idx][soft_tlb_index(va)];
+	uint64_t tag = (va & SOFT_PAGE_MASK) | s->epoch;
 	bool ok;
 
 	if ((a == SOFT_READ ? e->r : a == SOFT_WRITE ? e->w : e->x) == tag)

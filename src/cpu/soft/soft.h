@@ -39,6 +39,8 @@
 #define SOFT_TLB_BITS  9
 #define SOFT_TLB_SIZE  (1u << SOFT_TLB_BITS)
 #define SOFT_TLB_SETS  6 /* one for each PCID in use; Linux uses six */
+#define SOFT_TLB_LOCAL 16
+#define SOFT_TLB_CODE  4096 /* bits of the filter of pages with code */
 #define SOFT_PAGE_MASK (~0xfffull)
 
 /** Whose rights an access has. */
@@ -71,6 +73,11 @@ struct soft_tlb_set {
 	uint64_t used; /* for replacement */
 	/* Filters: which large pages may be in here, by hash of address bits 21 and 30 up. */
 	uint64_t large_2m[16], large_1g;
+	/* Which pages the jump cache may know under `gen`: only their INVLPG changes it. */
+	uint64_t code[SOFT_TLB_CODE / 64];
+	/* Of the set of all PCIDs: the pages in it that are not global; more than fit: all go. */
+	uint64_t local[SOFT_TLB_LOCAL];
+	unsigned n_local;
 	struct soft_tlb_entry e[SOFT_MMU_COUNT][SOFT_TLB_SIZE];
 };
 
@@ -198,8 +205,13 @@ struct soft_vcpu {
 	enum cpu_exit exit_reason;
 	bool exit_wanted;
 
-	struct soft_tlb_set *set;  /* current */
-	struct soft_tlb_set *sets; /* SOFT_TLB_SETS of them */
+	/*
+	 * Supervisor accesses with SMAP in force (SOFT_MMU_KERNEL) use one set for all PCIDs, which
+	 * keeps global pages when CR3 is loaded; all others use the current PCID's.
+	 */
+	struct soft_tlb_set *now;  /* the one of mmu_idx */
+	struct soft_tlb_set *set;  /* the current PCID's */
+	struct soft_tlb_set *sets; /* SOFT_TLB_SETS of them, then the one of all PCIDs */
 	uint64_t gen_next;
 	struct soft_jc_entry *jc;
 	struct soft_blocks *blocks;
@@ -217,8 +229,8 @@ struct soft_vcpu {
 	uint64_t jit_target;	   /* of an indirect call */
 	uint32_t jit_mxcsr;	   /* the host's */
 	uint8_t jit_mxcsr_live;	   /* the register holds the guest's */
-	uint8_t simd_denied;	   /* SIMD instructions would raise something: their handlers know */
-	uint8_t jit_next;	   /* the handler came to its end and wants the next instruction */
+	uint8_t simd_denied; /* SIMD instructions would raise something: their handlers know */
+	uint8_t jit_next;    /* the handler came to its end and wants the next instruction */
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];
 
 	unsigned excl_depth;  /* nested exclusive sections of its own */
@@ -356,9 +368,41 @@ static ALWAYS_INLINE uint64_t soft_ea(struct soft_vcpu *v, const struct insn *in
 uint64_t soft_load_slow(struct soft_vcpu *v, uint64_t va, unsigned size, unsigned idx);
 void soft_store_slow(struct soft_vcpu *v, uint64_t va, unsigned size, uint64_t val, unsigned idx);
 
+/* Mixed, because buffers are often a multiple of 2 MiB apart. The translator does the same. */
+static ALWAYS_INLINE unsigned soft_tlb_index(uint64_t va)
+{
+	return (unsigned)((va ^ va >> SOFT_TLB_BITS) >> X86_PAGE_SHIFT) & (SOFT_TLB_SIZE - 1);
+}
+
+static inline struct soft_tlb_set *soft_tlb_set_of(const struct soft_vcpu *v, unsigned idx)
+{
+	return idx == SOFT_MMU_KERNEL ? &v->sets[SOFT_TLB_SETS] : v->set;
+}
+
+/** soft_tlb_select() - v->mmu_idx or v->set changed: what follows from them. */
+static inline void soft_tlb_select(struct soft_vcpu *v)
+{
+	v->now = soft_tlb_set_of(v, v->mmu_idx);
+	v->epoch = v->now->epoch;
+	v->tlb = v->now->e[v->mmu_idx];
+}
+
+static inline unsigned soft_tlb_code_bit(uint64_t va)
+{
+	return (unsigned)((va ^ va >> 12) >> X86_PAGE_SHIFT) & (SOFT_TLB_CODE - 1);
+}
+
+/** soft_tlb_note_code() - the jump cache gets an entry for @va under v->now->gen. */
+static inline void soft_tlb_note_code(struct soft_vcpu *v, uint64_t va)
+{
+	unsigned bit = soft_tlb_code_bit(va);
+
+	v->now->code[bit / 64] |= 1ull << (bit & 63);
+}
+
 static ALWAYS_INLINE struct soft_tlb_entry *soft_tlb_at(const struct soft_vcpu *v, uint64_t va)
 {
-	return &v->tlb[(va >> X86_PAGE_SHIFT) & (SOFT_TLB_SIZE - 1)];
+	return &v->tlb[soft_tlb_index(va)];
 }
 
 /** soft_host() - host pointer for a read of @size bytes at @va, or NULL: take the slow path. */

@@ -27,7 +27,7 @@ static void update_idx(struct soft_vcpu *v)
 	unsigned idx = choose_idx(v);
 
 	v->mmu_idx = (uint8_t)idx;
-	v->tlb = v->set->e[idx];
+	soft_tlb_select(v);
 }
 
 void soft_set_rflags(struct soft_vcpu *v, uint64_t fl)

@@ -238,7 +238,7 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 	if (v->jit_slot)
 		link_to(v, b);
 	*jump = (struct soft_jit_jump) {
-		.va = v->rip, .gen = v->set->gen, .mmu_idx = v->mmu_idx, .code = b->code
+		.va = v->rip, .gen = v->now->gen, .mmu_idx = v->mmu_idx, .code = b->code
 	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	soft_jit_enter(v, b->code_run);

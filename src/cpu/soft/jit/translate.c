@@ -82,8 +82,8 @@ static size_t r_off(unsigned guest)
 
 /* --- what is emitted as itself ------------------------------------------------------------ */
 
-#define M(x)	[ZYDIS_MNEMONIC_##x] = true
-#define CC(x)	M(SET##x), M(CMOV##x), M(J##x)
+#define M(x)  [ZYDIS_MNEMONIC_##x] = true
+#define CC(x) M(SET##x), M(CMOV##x), M(J##x)
 /* clang-format off */
 static const bool listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	M(ADD), M(OR), M(ADC), M(SBB), M(AND), M(SUB), M(XOR), M(CMP), M(TEST), M(INC), M(DEC),
@@ -419,8 +419,12 @@ static uint8_t *emit_tlb(struct trans *t, unsigned size, bool write)
 {
 	struct emit *e = &t->e;
 
-	emit_rr(e, false, X_MOV_LOAD, HOST_R14, HOST_R13);
-	emit_rr(e, false, 0xc1, 5, HOST_R14); /* shr r14d, 12 - 6: entries of 64 bytes */
+	/* soft_tlb_index() */
+	emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
+	emit_rr(e, true, 0xc1, 5, HOST_R14); /* shr */
+	emit_8(e, SOFT_TLB_BITS);
+	emit_rr(e, false, 0x33, HOST_R14, HOST_R13); /* xor */
+	emit_rr(e, false, 0xc1, 5, HOST_R14);	     /* shr r14d, 12 - 6: entries of 64 bytes */
 	emit_8(e, X86_PAGE_SHIFT - 6);
 	emit_rr(e, false, 0x81, 4, HOST_R14);
 	emit_32(e, (SOFT_TLB_SIZE - 1) << 6);
@@ -758,7 +762,7 @@ static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_r
 	emit_rr(e, true, 0x03, HOST_R14, HOST_R15);
 	emit_rm(e, true, 0x39, HOST_R13, HOST_R14, offsetof(struct soft_jit_jump, va));
 	miss[0] = emit_forward(e, X_JNE);
-	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, set);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, now);
 	emit_rm(e, true, X_MOV_LOAD, HOST_R15, HOST_R15, offsetof(struct soft_tlb_set, gen));
 	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, gen));
 	miss[1] = emit_forward(e, X_JNE);
