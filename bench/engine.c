@@ -361,7 +361,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	double limit = argc > 1 ? atof(argv[1]) : 0.5;
+	double limit = argc > 1 ? strtod(argv[1], NULL) : 0.5;
 
 	if (argc > 1 && !strcmp(argv[1], "exec-me"))
 		return 0;

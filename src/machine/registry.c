@@ -8,7 +8,7 @@
 #include "blk/fmt/raw.h"
 #include "chr/be/backends.h"
 #include "cpu/kvm/kvm.h"
-#include "cpu/soft/engine.h"
+#include "cpu/soft/engine/engine.h"
 #include "machine/parts.h"
 #include "net/be/backends.h"
 

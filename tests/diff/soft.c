@@ -6,7 +6,7 @@
  */
 #include "diff.h"
 
-#include "cpu/soft/engine.h"
+#include "cpu/soft/engine/engine.h"
 #include "cpu/soft/fpu.h"
 
 #include <stdio.h>

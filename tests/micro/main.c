@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "cpu/kvm/kvm.h"
-#include "cpu/soft/engine.h"
+#include "cpu/soft/engine/engine.h"
 #include "machine/vcpus.h"
 #include "mem/mem.h"
 #include "spec/x86.h"

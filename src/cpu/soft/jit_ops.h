@@ -47,6 +47,4 @@ struct jit_ops {
 	bool (*run)(struct soft_vcpu *v, struct soft_block *b);
 };
 
-extern const struct jit_ops soft_jit_ops;
-
 #endif

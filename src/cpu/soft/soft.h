@@ -5,7 +5,8 @@
  * Rooms: decode.c (bytes to struct insn), block.c (the cache of decoded blocks), op_*.c
  * (handlers), mmu.c (paging, TLB, memory access), seg.c (segments, far transfers), exc.c
  * (exceptions, interrupts, IRET), sys.c (control registers, MSRs, CPUID), fpu*.c (x87 to AVX),
- * run.c (the loop, events, exclusive sections), engine.c (the engine table).
+ * run.c (the loop, events, exclusive sections), reset.c, jit/ (the translator), engine/ (the engine
+ * table).
  *
  * Faults: whoever meets one calls soft_raise(), which does not return (longjmp to the run loop).
  * So handlers store results only after the last access that can fault, and nothing on the way
@@ -659,6 +660,8 @@ void soft_attention(struct soft_vcpu *v, unsigned bits);
 enum cpu_exit soft_run(struct soft_vcpu *v);
 /** soft_reset() - power-on (@init false) or INIT. */
 void soft_reset(struct soft_vcpu *v, bool init);
+/** soft_derive_allowed() - which control bits may be set follows from what v->cpuid shows. */
+void soft_derive_allowed(struct soft_vcpu *v);
 /** soft_halt() - HLT: the loop waits for an event. */
 void soft_halt(struct soft_vcpu *v);
 

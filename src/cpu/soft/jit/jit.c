@@ -69,6 +69,24 @@ static void leave_simd(struct emit *e)
 	emit_land(e, skip);
 }
 
+/* After a handler that set v->rip: code for it, as the loop would find it, or NULL: ask the loop.
+ */
+static const void *go_elsewhere(struct soft_vcpu *v)
+{
+	const struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip)];
+
+	if (atomic_load_explicit(&v->attention, memory_order_relaxed) || v->shadow ||
+	    v->mode != SOFT_MODE_64 || v->mp != CPU_MP_RUNNABLE || v->exit_wanted ||
+	    (v->rf & (X86_FLAG_TF | X86_FLAG_RF)) || (v->dr7 & 0xff))
+		return NULL;
+	if (jump->va != v->rip || jump->gen != v->now->gen || jump->mmu_idx != v->mmu_idx)
+		return NULL;
+	v->block_va = v->rip & SOFT_PAGE_MASK;
+	v->simd_denied = jit_simd_denied(v);
+	v->cur = NULL;
+	return jump->code;
+}
+
 void jit_stubs(struct soft_jit *j)
 {
 	struct emit e = { .j = j, .p = j->code.rw };
@@ -100,6 +118,18 @@ void jit_stubs(struct soft_jit *j)
 	emit_8(&e, 8);
 	move_all(&e, X_MOV_LOAD);
 	emit_8(&e, 0xc3);
+	/* The handler went elsewhere: straight on where there is code, else out to the loop. */
+	emit_land(&e, to_exit);
+	emit_v(&e, true, X_LEA, HOST_RDI, 0, 0);
+	emit_mov_imm(&e, HOST_RAX, (uintptr_t)go_elsewhere);
+	emit_rr(&e, false, 0xff, 2, HOST_RAX); /* call rax */
+	emit_rr(&e, true, 0x85, HOST_RAX, HOST_RAX);
+	to_exit = emit_forward(&e, X_JE);
+	emit_rr(&e, true, X_MOV_LOAD, HOST_R15, HOST_RAX);
+	emit_rr(&e, true, 0x83, 0, HOST_RSP); /* the alignment and the return address */
+	emit_8(&e, 16);
+	move_all(&e, X_MOV_LOAD);
+	emit_rr(&e, false, 0xff, 4, HOST_R15); /* jmp r15 */
 	emit_land(&e, to_exit);
 	leave(&e, 8 + 8 + 8);
 

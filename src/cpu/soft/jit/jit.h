@@ -56,6 +56,9 @@ struct soft_jit {
 /* Six arithmetic flags in RFLAGS. */
 #define JIT_FLAGS 0x8d5u
 
+/** The translator of this host's own instruction set. */
+extern const struct jit_ops soft_jit_ops;
+
 /** soft_jit_enter() - run translated code from its entry for flags in v->cc, until it leaves. */
 void soft_jit_enter(struct soft_vcpu *v, const void *code);
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Native code of the ends of blocks: jumps, calls, returns, and the way to the next block.
+ */
+#include "cpu/soft/jit/trans.h"
+
+/* --- ends of blocks ----------------------------------------------------------------------- */
+
+/* Leave to the loop at R13. */
+void jit_emit_leave(struct trans *t)
+{
+	struct emit *e = &t->e;
+
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, rip);
+	emit_jump(e, X_JMP, t->where == IN_EFLAGS ? e->j->exit_flags : e->j->exit_cc);
+}
+
+/*
+ * On to the linear address in R13: by the jump cache, else by the loop. Flags must be in v->cc.
+ * @it: whose handler raises the fault where the address is not canonical; NULL: it is.
+ */
+static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_rsp)
+{
+	struct emit *e = &t->e;
+	uint8_t *miss[3];
+
+	emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
+	emit_rr(e, true, 0xc1, 5, HOST_R14);
+	emit_8(e, SOFT_JIT_JUMP_BITS);
+	emit_rr(e, false, 0x33, HOST_R14, HOST_R13); /* xor */
+	emit_rr(e, false, 0x81, 4, HOST_R14);
+	emit_32(e, (1u << SOFT_JIT_JUMP_BITS) - 1);
+	emit_rr(e, false, 0xc1, 4, HOST_R14); /* shl: entries of 32 bytes */
+	emit_8(e, 5);
+	EMIT_V(e, true, X_LEA, HOST_R15, jit_jump);
+	emit_rr(e, true, 0x03, HOST_R14, HOST_R15);
+	emit_rm(e, true, 0x39, HOST_R13, HOST_R14, offsetof(struct soft_jit_jump, va));
+	miss[0] = emit_forward(e, X_JNE);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, now);
+	emit_rm(e, true, X_MOV_LOAD, HOST_R15, HOST_R15, offsetof(struct soft_tlb_set, gen));
+	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, gen));
+	miss[1] = emit_forward(e, X_JNE);
+	EMIT_V(e, false, 0x0fb6, HOST_R15, mmu_idx); /* movzx */
+	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, mmu_idx));
+	miss[2] = emit_forward(e, X_JNE);
+	emit_rr(e, true, 0x81, 4, HOST_R13);
+	emit_32(e, 0xfffff000u);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
+	emit_rm(e, false, 0xff, 4, HOST_R14, offsetof(struct soft_jit_jump, code));
+	for (unsigned i = 0; i < ARRAY_SIZE(miss); i++)
+		emit_land(e, miss[i]);
+	if (it) {
+		struct aside *a;
+
+		emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
+		emit_rr(e, true, 0xc1, 4, HOST_R14);
+		emit_8(e, 16);
+		emit_rr(e, true, 0xc1, 7, HOST_R14); /* sar */
+		emit_8(e, 16);
+		emit_rr(e, true, 0x39, HOST_R14, HOST_R13);
+		a = jit_add_aside(t, it, emit_forward(e, X_JNE));
+		a->undo_rsp = undo_rsp;
+	}
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, rip);
+	emit_jump(e, X_JMP, e->j->exit_cc);
+}
+
+/* On to @off bytes from the page's start: linked where that is inside the page. */
+void jit_emit_direct(struct trans *t, int64_t off)
+{
+	struct emit *e = &t->e;
+	struct soft_jit *j = e->j;
+
+	if (off < 0 || off >= (int64_t)X86_PAGE_SIZE) {
+		jit_want_in_cc(t, JIT_FLAGS);
+		EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
+		emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
+		emit_indirect(t, NULL, 0);
+		return;
+	}
+	{
+		struct jit_slot *s = (struct jit_slot *)(j->data + j->data_used);
+
+		j->data_used += align_up(sizeof(*s), 8);
+		s->at = emit_forward(e, X_JMP);
+		emit_land(e, s->at);
+		s->gpa = (t->b->gpa & SOFT_PAGE_MASK) + (gpa_t)off;
+		s->in_cc = t->where == IN_CC;
+		emit_mov_imm(e, HOST_R13, (uintptr_t)s);
+		EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_slot);
+		EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
+		emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
+		jit_emit_leave(t);
+	}
+}
+
+static void emit_jcc(struct trans *t, const struct item *it)
+{
+	struct emit *e = &t->e;
+	int64_t next = it->off + it->in->len;
+	enum where where;
+	uint8_t *taken;
+
+	jit_want_in_eflags(t, JIT_FLAGS);
+	where = t->where;
+	taken = emit_forward(e, X_JCC | (it->z.i.opcode & 0xf));
+	jit_emit_direct(t, next);
+	emit_land(e, taken);
+	t->where = where;
+	jit_emit_direct(t, next + it->in->imm);
+}
+
+/* The target to R13; where it comes from memory its handler may be needed. */
+static void emit_target(struct trans *t, const struct item *it)
+{
+	struct emit *e = &t->e;
+
+	if (it->in->flags & INSN_MEM) {
+		jit_emit_address(t, it, HOST_R13);
+		if (it->in->ea == INSN_EA_GENERIC)
+			emit_v(e, true, 0x03, HOST_R13,
+			       offsetof(struct soft_vcpu, seg[it->in->seg].base), 0);
+		jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
+		emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R13, 0);
+	} else {
+		unsigned src = jit_value_of(e, (unsigned)jit_gpr(it->z.op[0].reg.value), HOST_R13);
+
+		if (src != HOST_R13)
+			emit_rr(e, true, X_MOV_LOAD, HOST_R13, src);
+	}
+}
+
+static void emit_call(struct trans *t, const struct item *it)
+{
+	struct emit *e = &t->e;
+	bool direct = it->z.op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+	int64_t next = it->off + it->in->len;
+
+	jit_want_in_cc(t, JIT_FLAGS);
+	if (!direct) {
+		emit_target(t, it);
+		EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_target);
+	}
+	emit_lea(e, HOST_R13, HOST_R12, -1, 0, -8);
+	jit_add_aside(t, it, jit_emit_tlb(t, 8, true));
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, block_va);
+	emit_lea(e, HOST_R15, HOST_R15, -1, 0, (int32_t)next);
+	if (!direct) {
+		/* A target that is not canonical must not change the stack: its handler says so. */
+		EMIT_V(e, true, X_MOV_LOAD, HOST_R14, jit_target);
+		emit_rr(e, true, 0xc1, 4, HOST_R14);
+		emit_8(e, 16);
+		emit_rr(e, true, 0xc1, 7, HOST_R14);
+		emit_8(e, 16);
+		EMIT_V(e, true, 0x3b, HOST_R14, jit_target);
+		jit_add_aside(t, it, emit_forward(e, X_JNE));
+	}
+	emit_rm(e, true, X_MOV_STORE, HOST_R15, HOST_R13, 0);
+	emit_lea(e, HOST_R12, HOST_R12, -1, 0, -8);
+	if (direct) {
+		jit_emit_direct(t, next + it->in->imm);
+		return;
+	}
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R13, jit_target);
+	emit_indirect(t, NULL, 0);
+}
+
+static void emit_ret(struct trans *t, const struct item *it)
+{
+	int32_t pop = 8 + (uint16_t)it->in->imm;
+	struct emit *e = &t->e;
+
+	jit_want_in_cc(t, JIT_FLAGS);
+	emit_rr(e, true, X_MOV_LOAD, HOST_R13, HOST_R12);
+	jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
+	emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R13, 0);
+	emit_lea(e, HOST_R12, HOST_R12, -1, 0, pop);
+	emit_indirect(t, it, -pop);
+}
+
+void jit_emit_flow(struct trans *t, const struct item *it)
+{
+	const struct soft_zydis *z = &it->z;
+
+	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_CALL:
+		emit_call(t, it);
+		break;
+	case ZYDIS_MNEMONIC_RET:
+		emit_ret(t, it);
+		break;
+	case ZYDIS_MNEMONIC_JMP:
+		if (z->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+			jit_emit_direct(t, it->off + it->in->len + it->in->imm);
+			break;
+		}
+		jit_want_in_cc(t, JIT_FLAGS);
+		emit_target(t, it);
+		emit_indirect(t, it, 0);
+		break;
+	default:
+		emit_jcc(t, it);
+		break;
+	}
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which instructions are emitted as themselves, and what they do to the flags.
+ */
+#include "cpu/soft/fpu.h"
+#include "cpu/soft/jit/trans.h"
+
+/* --- what is emitted as itself ------------------------------------------------------------ */
+
+#define M(x)  [ZYDIS_MNEMONIC_##x] = true
+#define CC(x) M(SET##x), M(CMOV##x), M(J##x)
+/* clang-format off */
+static const bool listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+	M(ADD), M(OR), M(ADC), M(SBB), M(AND), M(SUB), M(XOR), M(CMP), M(TEST), M(INC), M(DEC),
+	M(NEG), M(NOT), M(MOV), M(MOVZX), M(MOVSX), M(MOVSXD), M(LEA), M(ROL), M(ROR), M(SHL),
+	M(SHR), M(SAR), M(SHLD), M(SHRD), M(IMUL), M(MUL), M(BT), M(BTS), M(BTR), M(BTC), M(BSF),
+	M(BSR), M(BSWAP), M(XCHG), M(XADD), M(CMPXCHG), M(CBW), M(CWDE), M(CDQE), M(CWD), M(CDQ),
+	M(CQO), M(CLC), M(STC), M(CMC), M(NOP), M(ENDBR64), M(ENDBR32), M(PUSH), M(POP),
+	M(LEAVE), M(JMP), M(CALL), M(RET), M(POPCNT), M(TZCNT), M(LZCNT), CC(O), CC(NO), CC(B),
+	CC(NB), CC(Z), CC(NZ), CC(BE), CC(NBE), CC(S), CC(NS), CC(P), CC(NP), CC(L), CC(NL),
+	CC(LE), CC(NLE),
+};
+/* clang-format on */
+#undef CC
+#undef M
+
+int jit_gpr(ZydisRegister r)
+{
+	if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
+		return r - ZYDIS_REGISTER_AL;
+	if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
+		return r - ZYDIS_REGISTER_SPL + 4;
+	if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
+		return r - ZYDIS_REGISTER_AX;
+	if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
+		return r - ZYDIS_REGISTER_EAX;
+	if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
+		return r - ZYDIS_REGISTER_RAX;
+	return -1;
+}
+
+const ZydisDecodedOperand *jit_memory(const struct soft_zydis *z)
+{
+	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
+		if (z->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			return &z->op[i];
+	return NULL;
+}
+
+/* Forms of listed instructions that are left to their handlers. */
+static bool can_inline(const struct item *t)
+{
+	const struct soft_zydis *z = &t->z;
+	const ZydisDecodedOperand *m = jit_memory(z);
+
+	if (!listed[z->i.mnemonic] || soft_insn_undefined(t->in) ||
+	    (t->in->flags & (INSN_REP | INSN_REPNE)))
+		return false;
+	if (z->i.mnemonic == ZYDIS_MNEMONIC_NOP)
+		return true;
+	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
+		if (z->op[i].type == ZYDIS_OPERAND_TYPE_POINTER ||
+		    (z->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		     jit_gpr(z->op[i].reg.value) < 0))
+			return false; /* segment, control and high byte registers */
+	if (z->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+		return false;
+	if (t->in->asize != 8)
+		return false;
+	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+		return t->in->size == 8 && !m;
+	case ZYDIS_MNEMONIC_LEAVE:
+	case ZYDIS_MNEMONIC_RET:
+		return !(z->i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
+	case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_CALL:
+		return t->in->size == 8;
+	case ZYDIS_MNEMONIC_XCHG:
+		if (!(z->i.attributes & ZYDIS_ATTRIB_HAS_MODRM))
+			return false;
+		break;
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		return !m || z->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+	default:
+		break;
+	}
+	if ((t->in->flags & INSN_LOCK) && !m)
+		return false;
+	if (m && m->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+		return false; /* MOV with an address of 8 bytes */
+	if (m && z->i.mnemonic != ZYDIS_MNEMONIC_LEA && m->size > 64)
+		return false;
+	return true;
+}
+
+/* Number of an XMM or YMM register, or -1. */
+int jit_simd(ZydisRegister r)
+{
+	if (r >= ZYDIS_REGISTER_XMM0 && r <= ZYDIS_REGISTER_XMM15)
+		return r - ZYDIS_REGISTER_XMM0;
+	if (r >= ZYDIS_REGISTER_YMM0 && r <= ZYDIS_REGISTER_YMM15)
+		return r - ZYDIS_REGISTER_YMM0;
+	return -1;
+}
+
+/* SIMD that runs as it is: only SIMD and general registers, one plain memory operand. */
+static bool can_inline_simd(const struct item *t)
+{
+	const struct soft_zydis *z = &t->z;
+	bool simd = false;
+
+	if (soft_insn_undefined(t->in) || t->in->asize != 8)
+		return false;
+	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_CVTPI2PS:
+	case ZYDIS_MNEMONIC_CVTPI2PD:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		return false;
+	default:
+		break;
+	}
+	if (z->i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    z->i.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return false;
+	if (!(z->i.attributes & ZYDIS_ATTRIB_HAS_MODRM))
+		return false;
+	for (unsigned i = 0; i < z->i.operand_count; i++) {
+		const ZydisDecodedOperand *o = &z->op[i];
+
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+			if (o->mem.type != ZYDIS_MEMOP_TYPE_MEM || !o->size || o->size > 256 ||
+			    o->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
+				return false;
+		} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+			if (jit_simd(o->reg.value) >= 0)
+				simd = true;
+			else if (jit_gpr(o->reg.value) >= 0
+					 ? o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD
+					 : o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+				return false; /* MMX; general registers in VEX.vvvv */
+		}
+	}
+	return simd;
+}
+
+/* Floating-point arithmetic: SDM vol. 2, 2.4, exception types 2, 3 and 11. */
+bool jit_uses_mxcsr(const struct soft_zydis *z)
+{
+	switch (z->i.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE3:
+	case ZYDIS_EXCEPTION_CLASS_AVX2:
+	case ZYDIS_EXCEPTION_CLASS_AVX3:
+	case ZYDIS_EXCEPTION_CLASS_AVX11:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Behind these MXCSR may unmask something: no SIMD is inlined behind them in their block. */
+bool jit_sets_mxcsr(ZydisMnemonic m)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_LDMXCSR:
+	case ZYDIS_MNEMONIC_VLDMXCSR:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_XRSTOR:
+	case ZYDIS_MNEMONIC_XRSTOR64:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Shifts leave the flags alone where the count is 0. */
+static bool may_keep_flags(const struct soft_zydis *z)
+{
+	unsigned last;
+
+	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_ROL:
+	case ZYDIS_MNEMONIC_ROR:
+	case ZYDIS_MNEMONIC_SHL:
+	case ZYDIS_MNEMONIC_SHR:
+	case ZYDIS_MNEMONIC_SAR:
+	case ZYDIS_MNEMONIC_SHLD:
+	case ZYDIS_MNEMONIC_SHRD:
+		last = z->i.operand_count_visible - 1u;
+		return z->op[last].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+		       !(z->op[last].imm.value.u & 0x1f);
+	case ZYDIS_MNEMONIC_BSF:
+	case ZYDIS_MNEMONIC_BSR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void jit_flags_of(struct item *t)
+{
+	const ZydisAccessedFlags *f = t->z.i.cpu_flags;
+	uint32_t written;
+
+	if (!t->inlined) {
+		/* A handler may look at the flags and change any. */
+		t->reads = JIT_FLAGS;
+		t->changes = true;
+		return;
+	}
+	if (!f)
+		return;
+	written = (f->modified | f->set_0 | f->set_1 | f->undefined) & JIT_FLAGS;
+	t->reads = f->tested & JIT_FLAGS;
+	t->changes = written != 0;
+	t->writes = may_keep_flags(&t->z) ? 0 : written;
+}
+
+void jit_select(struct item *it, bool simd)
+{
+	it->simd = simd && can_inline_simd(it);
+	it->inlined = it->simd || can_inline(it);
+}

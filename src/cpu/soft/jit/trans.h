@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the translator's files share: a block on its way to native code, see translate.c.
+ */
+#ifndef HOLM_CPU_SOFT_JIT_TRANS_H
+#define HOLM_CPU_SOFT_JIT_TRANS_H
+
+#include "cpu/soft/jit/emit.h"
+#include "cpu/soft/zydis.h"
+
+/* Bits of live-flag masks are those of RFLAGS. */
+
+enum where { IN_EFLAGS, IN_CC };
+
+/** An instruction while its block is translated. */
+struct item {
+	struct soft_zydis z;
+	const struct insn *in;
+	const struct insn *copy;
+	uint32_t live;	 /* flags wanted behind it */
+	uint32_t reads;	 /* flags it reads */
+	uint32_t writes; /* flags it surely overwrites */
+	bool changes;	 /* it may change some flag */
+	bool inlined;
+	bool simd;    /* inlined, with XMM or YMM registers */
+	uint16_t off; /* from its page's start */
+};
+
+/* Code out of the way, emitted behind the block. */
+struct aside {
+	uint8_t *from, *from2; /* jumps to land here */
+	const uint8_t *back;   /* where to go on, NULL: the handler leaves the block */
+	const struct insn *copy;
+	bool reload; /* flags are wanted in EFLAGS there */
+	int32_t undo_rsp;
+	uint16_t store, load; /* SIMD registers before and behind the handler */
+};
+
+struct trans {
+	struct emit e;
+	struct soft_block *b;
+	enum where where;
+	struct item item[SOFT_BLOCK_MAX];
+	struct aside aside[2 * SOFT_BLOCK_MAX + 1]; /* two each, three of the last */
+	unsigned n_aside;
+	bool wide;		  /* the block has AVX: whole YMM registers are moved */
+	bool simd;		  /* the block has SIMD */
+	bool fp;		  /* and some that MXCSR matters to */
+	uint16_t loaded, changed; /* SIMD registers in host registers */
+};
+
+/* --- select.c: which instructions are emitted as themselves ---------------------------------- */
+
+/** jit_select() - sets inlined and simd of @it, whose z is decoded and whose in is set. */
+void jit_select(struct item *it, bool simd);
+
+/** jit_flags_of() - sets reads, writes and changes of @it, after jit_select(). */
+void jit_flags_of(struct item *it);
+
+/** jit_uses_mxcsr() - whether it computes in floating point. */
+bool jit_uses_mxcsr(const struct soft_zydis *z);
+
+/** jit_sets_mxcsr() - whether MXCSR may unmask something behind it. */
+bool jit_sets_mxcsr(ZydisMnemonic m);
+
+/** jit_gpr(), jit_simd() - number of a general, XMM or YMM register, or -1. */
+int jit_gpr(ZydisRegister r);
+int jit_simd(ZydisRegister r);
+
+/** jit_memory() - the memory operand, or NULL. */
+const ZydisDecodedOperand *jit_memory(const struct soft_zydis *z);
+
+/* --- state.c: flags, SIMD registers and MXCSR, which are here or there ------------------------ */
+
+void jit_save_flags(struct trans *t);
+void jit_want_in_cc(struct trans *t, uint32_t live);
+void jit_want_in_eflags(struct trans *t, uint32_t live);
+void jit_move_simd(struct trans *t, unsigned op, unsigned reg);
+void jit_move_simd_set(struct trans *t, unsigned op, uint16_t set);
+void jit_store_simd(struct trans *t);
+void jit_want_mxcsr(struct trans *t);
+
+/* --- code.c ---------------------------------------------------------------------------------- */
+
+/** jit_emit_item() - one instruction; true: the block ends with it. */
+bool jit_emit_item(struct trans *t, const struct item *it);
+
+/** jit_emit_asides() - what lies out of the way. */
+void jit_emit_asides(struct trans *t);
+
+/* --- flow.c ---------------------------------------------------------------------------------- */
+
+/** jit_emit_flow() - a near jump, call or return. */
+void jit_emit_flow(struct trans *t, const struct item *it);
+
+/** jit_emit_direct() - on to @off bytes from the page's start. */
+void jit_emit_direct(struct trans *t, int64_t off);
+
+/** jit_emit_leave() - out to the loop at the linear address in R13. */
+void jit_emit_leave(struct trans *t);
+
+/* Parts that code.c has and flow.c needs too. */
+struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *from);
+unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch);
+void jit_emit_address(struct trans *t, const struct item *it, unsigned dst);
+uint8_t *jit_emit_tlb(struct trans *t, unsigned size, bool write);
+
+/** jit_host_of() - the host register of a guest's, or -1 where that lives in v->r. */
+static inline int jit_host_of(unsigned guest)
+{
+	if (guest == CPU_RSP)
+		return HOST_R12;
+	return guest < CPU_R12 ? (int)guest : -1;
+}
+
+/** jit_r_off() - where it lives. */
+static inline size_t jit_r_off(unsigned guest)
+{
+	return offsetof(struct soft_vcpu, r) + guest * 8;
+}
+
+#endif
