@@ -128,7 +128,9 @@ struct soft_blocks; /* block.c */
 
 /** Native code for a linear address; translated code looks here before it asks the loop. */
 struct soft_jit_jump {
-	uint64_t va, gen, mmu_idx;
+	uint64_t va, gen;
+	uint32_t mmu_idx;
+	uint32_t run; /* bytes from code to the loop's entry, which does not look at attention */
 	const uint8_t *code;
 };
 
@@ -147,6 +149,7 @@ struct soft_jit_jump {
 /** x87 and SIMD state; fpu.c owns it. Layout of legacy area: SDM vol. 1, 10.5.1. */
 struct soft_fpu {
 	uint8_t ALIGNED(64) x87[512];	 /* FXSAVE image: only its x87 part is live here */
+	uint8_t x87_header[64];		 /* behind it an XSAVE header, for translated code */
 	uint8_t ALIGNED(64) ymm[16][32]; /* XMM in the low halves */
 	uint32_t mxcsr;
 };
@@ -230,6 +233,7 @@ struct soft_vcpu {
 	uint64_t jit_target;	   /* of an indirect call */
 	uint32_t jit_mxcsr;	   /* the host's */
 	uint8_t jit_mxcsr_live;	   /* the register holds the guest's */
+	uint8_t jit_x87_live;	   /* the x87 registers hold the guest's; next to the former */
 	uint8_t simd_denied; /* SIMD instructions would raise something: their handlers know */
 	uint8_t jit_next;    /* the handler came to its end and wants the next instruction */
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];

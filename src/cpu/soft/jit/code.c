@@ -19,7 +19,7 @@ unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch)
 }
 
 /* Linear address of the operand to @dst (R13, or a register of LEA's); R14, R15 are lost. */
-void jit_emit_address(struct trans *t, const struct item *it, unsigned dst)
+static void emit_address(struct trans *t, const struct item *it, unsigned dst)
 {
 	const struct insn *in = it->in;
 	struct emit *e = &t->e;
@@ -35,6 +35,15 @@ void jit_emit_address(struct trans *t, const struct item *it, unsigned dst)
 	if (in->index != INSN_REG_NONE)
 		index = (int)jit_value_of(e, in->index / 8, HOST_R14);
 	emit_lea(e, dst, base, index, in->scale, in->disp);
+}
+
+/* Linear address of the operand with its segment's base to R13; EFLAGS are lost. */
+void jit_emit_operand(struct trans *t, const struct item *it)
+{
+	emit_address(t, it, HOST_R13);
+	if (it->in->ea == INSN_EA_GENERIC)
+		emit_v(&t->e, true, 0x03, HOST_R13,
+		       offsetof(struct soft_vcpu, seg[it->in->seg].base), 0);
 }
 
 /*
@@ -206,7 +215,7 @@ static void emit_generic(struct trans *t, const struct item *it)
 	const struct soft_zydis *z = &it->z;
 	const ZydisDecodedOperand *m = jit_memory(z), *o_reg = NULL, *o_rm = NULL;
 	struct emit *e = &t->e;
-	unsigned reg = z->i.raw.modrm.reg, rm = 0, g_reg = 0, g_rm = 0;
+	unsigned reg = z->i.raw.modrm.reg, rm = z->i.raw.modrm.rm, g_reg = 0, g_rm = 0;
 	struct aside *a = NULL;
 
 	if (m) {
@@ -214,10 +223,7 @@ static void emit_generic(struct trans *t, const struct item *it)
 		uint32_t through = (it->live & ~it->writes) | it->reads;
 
 		jit_want_in_cc(t, through);
-		jit_emit_address(t, it, HOST_R13);
-		if (it->in->ea == INSN_EA_GENERIC)
-			emit_v(e, true, 0x03, HOST_R13,
-			       offsetof(struct soft_vcpu, seg[it->in->seg].base), 0);
+		jit_emit_operand(t, it);
 		if (it->simd && fpu_alignment(z, m->size / 8) > 1)
 			emit_alignment(t, it, fpu_alignment(z, m->size / 8));
 		a = jit_add_aside(t, it, jit_emit_tlb(t, m->size / 8, write));
@@ -234,7 +240,7 @@ static void emit_generic(struct trans *t, const struct item *it)
 		jit_want_in_eflags(t, (it->live & ~it->writes) | it->reads);
 	}
 	for (unsigned i = 0; i < z->i.operand_count_visible; i++) {
-		if (z->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+		if (z->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER || it->x87)
 			continue;
 		if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
 			o_reg = &z->op[i];
@@ -281,7 +287,7 @@ static void emit_lea_insn(struct trans *t, const struct item *it)
 	int host = jit_host_of(guest);
 	unsigned dst = host >= 0 && it->in->size == 8 ? (unsigned)host : HOST_R13;
 
-	jit_emit_address(t, it, dst);
+	emit_address(t, it, dst);
 	if (it->in->size == 8) {
 		if (host < 0)
 			emit_v(e, true, X_MOV_STORE, dst, jit_r_off(guest), 0);
@@ -298,26 +304,37 @@ static void emit_lea_insn(struct trans *t, const struct item *it)
 	}
 }
 
-/* Store R15's value... the pushed value is fetched after the TLB, which needs R15. */
+/* What is pushed is fetched behind the TLB, which needs R15; from memory by v->jit_target. */
 static void emit_push(struct trans *t, const struct item *it)
 {
 	const ZydisDecodedOperand *o = &it->z.op[0];
 	struct emit *e = &t->e;
-	struct aside *a;
+	struct aside *a, *first = NULL;
 
 	jit_want_in_cc(t, it->live);
+	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+		jit_emit_operand(t, it);
+		first = jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
+		emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R13, 0);
+		EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_target);
+	}
 	emit_lea(e, HOST_R13, HOST_R12, -1, 0, -8);
 	a = jit_add_aside(t, it, jit_emit_tlb(t, 8, true));
 	if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		unsigned src = jit_value_of(e, (unsigned)jit_gpr(o->reg.value), HOST_R15);
 
 		emit_rm(e, true, X_MOV_STORE, src, HOST_R13, 0);
+	} else if (first) {
+		EMIT_V(e, true, X_MOV_LOAD, HOST_R15, jit_target);
+		emit_rm(e, true, X_MOV_STORE, HOST_R15, HOST_R13, 0);
 	} else {
 		emit_rm(e, true, 0xc7, 0, HOST_R13, 0);
 		emit_32(e, (uint32_t)it->in->imm);
 	}
 	emit_lea(e, HOST_R12, HOST_R12, -1, 0, -8);
 	a->back = emit_here(e);
+	if (first)
+		first->back = a->back;
 }
 
 static void emit_pop_to(struct trans *t, const struct item *it, unsigned guest)
@@ -366,7 +383,7 @@ static void emit_handler(struct trans *t, const struct item *it)
 	t->loaded = 0;
 	emit_mov_imm(&t->e, HOST_R13, (uintptr_t)it->copy);
 	emit_jump(&t->e, X_CALL, t->e.j->call_handler);
-	jit_want_mxcsr(t);
+	jit_want_fp(t);
 }
 
 /* true: the block ends here */
@@ -378,8 +395,9 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 		emit_handler(t, it);
 		return false;
 	}
-	if (it->simd) {
-		emit_generic(t, it);
+	if (it->simd || it->x87) {
+		if (z->i.mnemonic != ZYDIS_MNEMONIC_FWAIT) /* nothing can pend */
+			emit_generic(t, it);
 		return false;
 	}
 	if (z->i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {
@@ -459,7 +477,7 @@ void jit_emit_asides(struct trans *t)
 			emit_8(e, 0x0b);
 			continue;
 		}
-		jit_want_mxcsr(t);
+		jit_want_fp(t);
 		jit_move_simd_set(t, 0x10, a->load);
 		if (a->reload)
 			emit_jump(e, X_CALL, e->j->load_flags);

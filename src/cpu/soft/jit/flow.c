@@ -41,7 +41,7 @@ static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_r
 	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, gen));
 	miss[1] = emit_forward(e, X_JNE);
 	EMIT_V(e, false, 0x0fb6, HOST_R15, mmu_idx); /* movzx */
-	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, mmu_idx));
+	emit_rm(e, false, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, mmu_idx));
 	miss[2] = emit_forward(e, X_JNE);
 	emit_rr(e, true, 0x81, 4, HOST_R13);
 	emit_32(e, 0xfffff000u);
@@ -116,10 +116,7 @@ static void emit_target(struct trans *t, const struct item *it)
 	struct emit *e = &t->e;
 
 	if (it->in->flags & INSN_MEM) {
-		jit_emit_address(t, it, HOST_R13);
-		if (it->in->ea == INSN_EA_GENERIC)
-			emit_v(e, true, 0x03, HOST_R13,
-			       offsetof(struct soft_vcpu, seg[it->in->seg].base), 0);
+		jit_emit_operand(t, it);
 		jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
 		emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R13, 0);
 	} else {

@@ -4,6 +4,7 @@
  */
 #include "cpu/soft/jit/jit.h"
 
+#include "cpu/soft/fpu.h"
 #include "cpu/soft/jit/emit.h"
 
 #include <errno.h>
@@ -51,21 +52,56 @@ static void move_mxcsr(struct emit *e, unsigned op, size_t off)
 	emit_v(e, false, 0x0fae, op, off, 0);
 }
 
-/*
- * Where the guest's MXCSR is in the register: to where handlers look for it, and the host's into
- * the register. EFLAGS are lost.
- */
-static void leave_simd(struct emit *e)
+static void put_byte(struct emit *e, size_t off, unsigned val)
 {
-	uint8_t *skip;
+	emit_v(e, false, 0xc6, 0, off, 1);
+	emit_8(e, val);
+}
 
-	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1); /* cmp byte, 0 */
+/* XSAVE64 (@op 4) or XRSTOR64 (5) of the x87 state alone; RAX and RDX are lost. */
+static void move_x87(struct emit *e, unsigned op)
+{
+	emit_mov_imm(e, HOST_RAX, 1);
+	emit_rr(e, false, 0x31, HOST_RDX, HOST_RDX);
+	emit_v(e, true, 0x0fae, op, offsetof(struct soft_vcpu, fpu.x87), 0);
+}
+
+/*
+ * Where the guest's MXCSR or x87 state is in the registers: to where handlers look for it, and the
+ * host's into the registers. RAX, RDX and EFLAGS are lost.
+ */
+static void leave_fp(struct emit *e)
+{
+	uint8_t *skip, *skip2;
+
+	static_assert(offsetof(struct soft_vcpu, jit_x87_live) ==
+			      offsetof(struct soft_vcpu, jit_mxcsr_live) + 1,
+		      "one compare for both");
+	emit_8(e, 0x66); /* cmp word, 0 */
+	emit_v(e, false, 0x83, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
 	emit_8(e, 0);
 	skip = emit_forward(e, X_JE);
+	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1); /* cmp byte, 0 */
+	emit_8(e, 0);
+	skip2 = emit_forward(e, X_JE);
 	move_mxcsr(e, 3, offsetof(struct soft_vcpu, fpu.mxcsr));
 	move_mxcsr(e, 2, offsetof(struct soft_vcpu, jit_mxcsr));
-	emit_v(e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
+	put_byte(e, offsetof(struct soft_vcpu, jit_mxcsr_live), 0);
+	emit_land(e, skip2);
+	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_x87_live), 1); /* cmp byte, 0 */
 	emit_8(e, 0);
+	skip2 = emit_forward(e, X_JE);
+	move_x87(e, 4);
+	/* Pointers to the last instruction and operand would be the host's. */
+	emit_rr(e, false, 0x31, HOST_RAX, HOST_RAX);
+	emit_8(e, 0x66);
+	emit_v(e, false, X_MOV_STORE, HOST_RAX, offsetof(struct soft_vcpu, fpu.x87[FX_FOP]), 0);
+	emit_v(e, true, X_MOV_STORE, HOST_RAX, offsetof(struct soft_vcpu, fpu.x87[FX_FIP]), 0);
+	emit_v(e, true, X_MOV_STORE, HOST_RAX, offsetof(struct soft_vcpu, fpu.x87[FX_FDP]), 0);
+	emit_8(e, 0xdb); /* fninit: the host's */
+	emit_8(e, 0xe3);
+	put_byte(e, offsetof(struct soft_vcpu, jit_x87_live), 0);
+	emit_land(e, skip2);
 	emit_land(e, skip);
 }
 
@@ -75,16 +111,22 @@ static const void *go_elsewhere(struct soft_vcpu *v)
 {
 	const struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip)];
 
-	if (atomic_load_explicit(&v->attention, memory_order_relaxed) || v->shadow ||
-	    v->mode != SOFT_MODE_64 || v->mp != CPU_MP_RUNNABLE || v->exit_wanted ||
-	    (v->rf & (X86_FLAG_TF | X86_FLAG_RF)) || (v->dr7 & 0xff))
+	if (atomic_load_explicit(&v->attention, memory_order_relaxed) || v->mode != SOFT_MODE_64 ||
+	    v->mp != CPU_MP_RUNNABLE || v->exit_wanted || (v->rf & (X86_FLAG_TF | X86_FLAG_RF)) ||
+	    (v->dr7 & 0xff))
 		return NULL;
 	if (jump->va != v->rip || jump->gen != v->now->gen || jump->mmu_idx != v->mmu_idx)
 		return NULL;
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	v->simd_denied = jit_simd_denied(v);
 	v->cur = NULL;
-	return jump->code;
+	if (!v->shadow)
+		return jump->code;
+	/* Behind STI: the next instruction must run before anything is looked at. */
+	if (v->simd_denied)
+		return NULL;
+	v->shadow = false;
+	return jump->code + jump->run;
 }
 
 void jit_stubs(struct soft_jit *j)
@@ -96,13 +138,13 @@ void jit_stubs(struct soft_jit *j)
 	save_flags(&e);
 	j->exit_cc = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
-	leave_simd(&e);
+	leave_fp(&e);
 	leave(&e, 8);
 
 	/* R13: the struct insn. Ends the run where the handler did not go on to the next one. */
 	j->call_handler = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
-	leave_simd(&e);
+	leave_fp(&e);
 	emit_v(&e, true, X_LEA, HOST_RDI, 0, 0);
 	emit_rr(&e, true, X_MOV_LOAD, HOST_RSI, HOST_R13);
 	EMIT_V(&e, true, X_MOV_STORE, HOST_R13, cur);
@@ -155,6 +197,16 @@ void jit_stubs(struct soft_jit *j)
 	move_mxcsr(&e, 2, offsetof(struct soft_vcpu, fpu.mxcsr));
 	emit_v(&e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
 	emit_8(&e, 1);
+	emit_8(&e, 0xc3);
+
+	j->load_x87 = emit_here(&e);
+	emit_8(&e, 0x50); /* push rax */
+	emit_8(&e, 0x52); /* push rdx */
+	put_byte(&e, offsetof(struct soft_vcpu, fpu.x87_header), 1);
+	move_x87(&e, 5);
+	emit_8(&e, 0x5a);
+	emit_8(&e, 0x58);
+	put_byte(&e, offsetof(struct soft_vcpu, jit_x87_live), 1);
 	emit_8(&e, 0xc3);
 	j->code_start = align_up((size_t)(e.p - j->code.rw), 64);
 	j->code.used = j->code_start;
@@ -225,21 +277,19 @@ static void translate(struct soft_vcpu *v, struct soft_block *b)
 		v->n_jit_blocks++;
 }
 
-/* Both entries become a jump to the block's exit, so links and the jump cache may stay. */
+/* The entries become jumps to the block's exits, so links and the jump cache may stay. */
 static void drop(struct soft_vcpu *v, struct soft_block *b)
 {
+	const uint8_t *const way[][2] = { { b->code, b->code_out },
+					  { b->code_flags, b->code_out_flags },
+					  { b->code_run, b->code_out } };
 	struct emit e = { .j = v->jit };
-	const uint8_t *entry[] = { b->code, b->code_flags };
 
 	if (!b->code)
 		return;
-	for (unsigned i = 0; i < ARRAY_SIZE(entry); i++) {
-		const uint8_t *out = i ? b->code_out_flags : b->code_out;
-
-		e.p = e.j->code.rw + (entry[i] - e.j->code.rx);
-		emit_jump(&e, X_JMP, out);
-		if (entry[1] == entry[0])
-			break;
+	for (unsigned i = 0; i < ARRAY_SIZE(way); i++) {
+		e.p = e.j->code.rw + (way[i][0] - e.j->code.rx);
+		emit_jump(&e, X_JMP, way[i][1]);
 	}
 	b->code = NULL;
 }
@@ -267,9 +317,11 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 		return false;
 	if (v->jit_slot)
 		link_to(v, b);
-	*jump = (struct soft_jit_jump) {
-		.va = v->rip, .gen = v->now->gen, .mmu_idx = v->mmu_idx, .code = b->code
-	};
+	*jump = (struct soft_jit_jump) { .va = v->rip,
+					 .gen = v->now->gen,
+					 .mmu_idx = v->mmu_idx,
+					 .run = (uint32_t)(b->code_run - b->code),
+					 .code = b->code };
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	soft_jit_enter(v, b->code_run);
 	return true;

@@ -46,7 +46,7 @@ struct soft_jit {
 	size_t data_used;
 	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
-	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags, *load_mxcsr;
+	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags, *load_mxcsr, *load_x87;
 };
 
 #define JIT_DATA_SIZE  (32u << 20)
@@ -71,7 +71,8 @@ static inline bool jit_simd_denied(const struct soft_vcpu *v)
 	const uint64_t cr4 = X86_CR4_OSFXSR | X86_CR4_OSXSAVE, xcr0 = X86_XCR0_SSE | X86_XCR0_AVX;
 
 	return (v->cr0 & (X86_CR0_EM | X86_CR0_TS)) || (v->cr4 & cr4) != cr4 ||
-	       (v->xcr0 & xcr0) != xcr0 || (v->fpu.mxcsr & 0x1f80) != 0x1f80;
+	       (v->xcr0 & xcr0) != xcr0 || (v->fpu.mxcsr & 0x1f80) != 0x1f80 ||
+	       (v->fpu.x87[0] & 0x3f) != 0x3f || (v->fpu.x87[2] & 0x80);
 }
 
 /** jit_work_size() - bytes of soft_jit.work. */

@@ -70,7 +70,11 @@ static bool can_inline(const struct item *t)
 	switch (z->i.mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_POP:
-		return t->in->size == 8 && !m;
+		if (m)
+			return t->in->size == 8 && z->i.mnemonic == ZYDIS_MNEMONIC_PUSH &&
+			       m->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM;
+		return t->in->size == 8 ||
+		       (z->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && z->i.operand_width == 64);
 	case ZYDIS_MNEMONIC_LEAVE:
 	case ZYDIS_MNEMONIC_RET:
 		return !(z->i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
@@ -106,6 +110,20 @@ int jit_simd(ZydisRegister r)
 	if (r >= ZYDIS_REGISTER_YMM0 && r <= ZYDIS_REGISTER_YMM15)
 		return r - ZYDIS_REGISTER_YMM0;
 	return -1;
+}
+
+/* x87 that computes or moves; what reads or writes its control is left to handlers. */
+static bool can_inline_x87(const struct item *t)
+{
+	const ZydisDecodedOperand *m = jit_memory(&t->z);
+	const struct fpu_op *op = t->in->aux;
+
+	if (t->in->fn == fpu_run_fwait)
+		return true;
+	if (t->in->fn != fpu_run_x87 || op->control)
+		return false;
+	return !m || (t->in->asize == 8 && m->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM &&
+		      m->mem.type == ZYDIS_MEMOP_TYPE_MEM && m->size <= 80);
 }
 
 /* SIMD that runs as it is: only SIMD and general registers, one plain memory operand. */
@@ -178,6 +196,9 @@ bool jit_sets_mxcsr(ZydisMnemonic m)
 	case ZYDIS_MNEMONIC_FXRSTOR64:
 	case ZYDIS_MNEMONIC_XRSTOR:
 	case ZYDIS_MNEMONIC_XRSTOR64:
+	case ZYDIS_MNEMONIC_FLDCW:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FRSTOR:
 		return true;
 	default:
 		return false;
@@ -230,5 +251,6 @@ void jit_flags_of(struct item *t)
 void jit_select(struct item *it, bool simd)
 {
 	it->simd = simd && can_inline_simd(it);
-	it->inlined = it->simd || can_inline(it);
+	it->x87 = simd && can_inline_x87(it);
+	it->inlined = it->simd || it->x87 || can_inline(it);
 }

@@ -66,17 +66,23 @@ void jit_store_simd(struct trans *t)
 	t->changed = 0;
 }
 
-/* The guest's MXCSR in its register; EFLAGS are lost. */
-void jit_want_mxcsr(struct trans *t)
+static void want_live(struct trans *t, size_t live, const uint8_t *load)
 {
 	struct emit *e = &t->e;
 	uint8_t *there;
 
-	if (!t->fp)
-		return;
-	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1); /* cmp byte, 0 */
+	emit_v(e, false, 0x80, 7, live, 1); /* cmp byte, 0 */
 	emit_8(e, 0);
 	there = emit_forward(e, X_JNE);
-	emit_jump(e, X_CALL, e->j->load_mxcsr);
+	emit_jump(e, X_CALL, load);
 	emit_land(e, there);
+}
+
+/* The guest's MXCSR and x87 state in the registers, as the block needs; EFLAGS are lost. */
+void jit_want_fp(struct trans *t)
+{
+	if (t->fp)
+		want_live(t, offsetof(struct soft_vcpu, jit_mxcsr_live), t->e.j->load_mxcsr);
+	if (t->x87)
+		want_live(t, offsetof(struct soft_vcpu, jit_x87_live), t->e.j->load_x87);
 }

@@ -22,6 +22,7 @@ struct item {
 	uint32_t writes; /* flags it surely overwrites */
 	bool changes;	 /* it may change some flag */
 	bool inlined;
+	bool x87;     /* inlined, x87 */
 	bool simd;    /* inlined, with XMM or YMM registers */
 	uint16_t off; /* from its page's start */
 };
@@ -46,6 +47,7 @@ struct trans {
 	bool wide;		  /* the block has AVX: whole YMM registers are moved */
 	bool simd;		  /* the block has SIMD */
 	bool fp;		  /* and some that MXCSR matters to */
+	bool x87;		  /* and x87 */
 	uint16_t loaded, changed; /* SIMD registers in host registers */
 };
 
@@ -78,7 +80,7 @@ void jit_want_in_eflags(struct trans *t, uint32_t live);
 void jit_move_simd(struct trans *t, unsigned op, unsigned reg);
 void jit_move_simd_set(struct trans *t, unsigned op, uint16_t set);
 void jit_store_simd(struct trans *t);
-void jit_want_mxcsr(struct trans *t);
+void jit_want_fp(struct trans *t);
 
 /* --- code.c ---------------------------------------------------------------------------------- */
 
@@ -102,7 +104,7 @@ void jit_emit_leave(struct trans *t);
 /* Parts that code.c has and flow.c needs too. */
 struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *from);
 unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch);
-void jit_emit_address(struct trans *t, const struct item *it, unsigned dst);
+void jit_emit_operand(struct trans *t, const struct item *it);
 uint8_t *jit_emit_tlb(struct trans *t, unsigned size, bool write);
 
 /** jit_host_of() - the host register of a guest's, or -1 where that lives in v->r. */

@@ -67,12 +67,13 @@ static bool prepare(struct trans *t)
 		decoded = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes + it->in->end - it->in->len,
 							      it->in->len, &it->z.i, it->z.op)) &&
 			  it->z.i.length == it->in->len;
-		it->simd = it->inlined = false;
+		it->simd = it->x87 = it->inlined = false;
 		if (decoded)
 			jit_select(it, simd);
 		if (decoded && jit_sets_mxcsr(it->z.i.mnemonic))
 			simd = false;
-		t->simd |= it->simd;
+		t->simd |= it->simd || it->x87;
+		t->x87 |= it->x87;
 		t->fp |= it->simd && jit_uses_mxcsr(&it->z);
 		t->wide |= it->simd && it->z.i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 		inlined += it->inlined;
@@ -183,7 +184,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	t->e = (struct emit) { .j = j, .p = j->code.rw + align_up(j->code.used, 16) };
 	t->b = b;
 	t->n_aside = 0;
-	t->simd = t->wide = t->fp = false;
+	t->simd = t->wide = t->fp = t->x87 = false;
 	t->loaded = t->changed = 0;
 	if (!prepare(t)) {
 		j->data_used = data;
@@ -192,7 +193,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	live = (t->item[0].live & ~t->item[0].writes) | t->item[0].reads;
 	poll = emit_entry(t, live);
 	body = emit_here(&t->e);
-	jit_want_mxcsr(t);
+	jit_want_fp(t);
 	for (unsigned i = 0; i < b->n && !ended; i++)
 		ended = jit_emit_item(t, &t->item[i]);
 	if (!ended) {
