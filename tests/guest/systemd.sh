@@ -51,14 +51,16 @@ systemd_guest() {
 		sleep 10
 		systemctl poweroff
 	END
+	fetch_all='import shutil, socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 600) as s:
+    shutil.copyfileobj(s.makefile("rb"), sys.stdout.buffer)'
 	/sbin/debugfs -w -R "write $TMP/test.sh root/test.sh" "$TMP/root.ext4" >/dev/null 2>&1
 	cp "$GUEST/initramfs.img" "$TMP/systemd.img"
 	(
 		wait_for "$1" grep -q SERVING "$TMP/systemd.out" || exit 1
 		for again in 1 2 3 4 5 6; do
 			sleep 2
-			curl -sS -m 600 --http0.9 -o "$TMP/back" "http://127.0.0.1:$forward_port/" \
-				2>>"$TMP/curl.log" </dev/null || true
+			python3 -c "$fetch_all" "$forward_port" >"$TMP/back" 2>>"$TMP/fetch.log" </dev/null
 			[ ! -s "$TMP/back" ] || break
 		done
 	) &

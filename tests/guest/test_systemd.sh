@@ -1,12 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Debian with systemd on the software engine.
-# timeout: 3600
-# cost: 1200
-# long
+# timeout: 1200
+# cost: 150
 set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 . "$TOP/tests/guest/lib.sh"
 . "$TOP/tests/guest/systemd.sh"
-systemd_guest 3400 2
+systemd_guest 900 2
 tap_done

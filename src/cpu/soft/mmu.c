@@ -240,8 +240,10 @@ static void set_flush(struct soft_vcpu *v, struct soft_tlb_set *s)
 		memset(s->e, 0, sizeof(s->e));
 		s->epoch = 1;
 	}
-	if (s == v->now)
+	if (s == v->now) {
 		v->epoch = s->epoch;
+		soft_tlb_rekey(v);
+	}
 }
 
 static void entry_drop(struct soft_tlb_entry *e)
@@ -265,6 +267,7 @@ static void local_flush(struct soft_vcpu *v)
 	s->n_local = 0;
 	s->gen = ++v->gen_next;
 	memset(s->code, 0, sizeof(s->code));
+	soft_tlb_rekey(v);
 }
 
 static void local_note(struct soft_tlb_set *s, uint64_t va)
@@ -340,6 +343,7 @@ void soft_tlb_invlpg(struct soft_vcpu *v, uint64_t va, int pcid)
 			set_invlpg(v, s, va);
 	}
 	set_invlpg(v, &v->sets[SOFT_TLB_SETS], va);
+	soft_tlb_rekey(v);
 }
 
 void soft_tlb_set_pcid(struct soft_vcpu *v, uint16_t pcid, bool keep)

@@ -128,10 +128,8 @@ struct soft_blocks; /* block.c */
 
 /** Native code for a linear address; translated code looks here before it asks the loop. */
 struct soft_jit_jump {
-	uint64_t va, gen;
-	uint32_t mmu_idx;
-	uint32_t run; /* bytes from code to the loop's entry, which does not look at attention */
-	const uint8_t *code;
+	uint64_t va, key;	   /* v->jit_key then */
+	const uint8_t *code, *run; /* run: the loop's entry, which does not look at attention */
 };
 
 /* --- the vCPU ------------------------------------------------------------------------- */
@@ -230,7 +228,8 @@ struct soft_vcpu {
 	/* The translator's. */
 	struct soft_jit *jit;
 	struct jit_slot *jit_slot; /* the end that was left by, to be linked to the next block */
-	uint64_t jit_target;	   /* of an indirect call */
+	uint64_t jit_target;	   /* of an indirect call; what PUSH has from memory */
+	uint64_t jit_key;	   /* generation and rights that the jump cache's entries need */
 	uint32_t jit_mxcsr;	   /* the host's */
 	uint8_t jit_mxcsr_live;	   /* the register holds the guest's */
 	uint8_t jit_x87_live;	   /* the x87 registers hold the guest's; next to the former */
@@ -384,12 +383,19 @@ static inline struct soft_tlb_set *soft_tlb_set_of(const struct soft_vcpu *v, un
 	return idx == SOFT_MMU_KERNEL ? &v->sets[SOFT_TLB_SETS] : v->set;
 }
 
+/** soft_tlb_rekey() - v->now, its generation or v->mmu_idx changed. */
+static inline void soft_tlb_rekey(struct soft_vcpu *v)
+{
+	v->jit_key = v->now->gen * SOFT_MMU_COUNT + v->mmu_idx;
+}
+
 /** soft_tlb_select() - v->mmu_idx or v->set changed: what follows from them. */
 static inline void soft_tlb_select(struct soft_vcpu *v)
 {
 	v->now = soft_tlb_set_of(v, v->mmu_idx);
 	v->epoch = v->now->epoch;
 	v->tlb = v->now->e[v->mmu_idx];
+	soft_tlb_rekey(v);
 }
 
 static inline unsigned soft_tlb_code_bit(uint64_t va)

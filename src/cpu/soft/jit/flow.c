@@ -22,7 +22,7 @@ void jit_emit_leave(struct trans *t)
 static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_rsp)
 {
 	struct emit *e = &t->e;
-	uint8_t *miss[3];
+	uint8_t *miss[2];
 
 	emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
 	emit_rr(e, true, 0xc1, 5, HOST_R14);
@@ -36,13 +36,9 @@ static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_r
 	emit_rr(e, true, 0x03, HOST_R14, HOST_R15);
 	emit_rm(e, true, 0x39, HOST_R13, HOST_R14, offsetof(struct soft_jit_jump, va));
 	miss[0] = emit_forward(e, X_JNE);
-	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, now);
-	emit_rm(e, true, X_MOV_LOAD, HOST_R15, HOST_R15, offsetof(struct soft_tlb_set, gen));
-	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, gen));
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, jit_key);
+	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, key));
 	miss[1] = emit_forward(e, X_JNE);
-	EMIT_V(e, false, 0x0fb6, HOST_R15, mmu_idx); /* movzx */
-	emit_rm(e, false, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, mmu_idx));
-	miss[2] = emit_forward(e, X_JNE);
 	emit_rr(e, true, 0x81, 4, HOST_R13);
 	emit_32(e, 0xfffff000u);
 	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);

@@ -115,7 +115,7 @@ static const void *go_elsewhere(struct soft_vcpu *v)
 	    v->mp != CPU_MP_RUNNABLE || v->exit_wanted || (v->rf & (X86_FLAG_TF | X86_FLAG_RF)) ||
 	    (v->dr7 & 0xff))
 		return NULL;
-	if (jump->va != v->rip || jump->gen != v->now->gen || jump->mmu_idx != v->mmu_idx)
+	if (jump->va != v->rip || jump->key != v->jit_key)
 		return NULL;
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	v->simd_denied = jit_simd_denied(v);
@@ -126,7 +126,7 @@ static const void *go_elsewhere(struct soft_vcpu *v)
 	if (v->simd_denied)
 		return NULL;
 	v->shadow = false;
-	return jump->code + jump->run;
+	return jump->run;
 }
 
 void jit_stubs(struct soft_jit *j)
@@ -317,11 +317,9 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 		return false;
 	if (v->jit_slot)
 		link_to(v, b);
-	*jump = (struct soft_jit_jump) { .va = v->rip,
-					 .gen = v->now->gen,
-					 .mmu_idx = v->mmu_idx,
-					 .run = (uint32_t)(b->code_run - b->code),
-					 .code = b->code };
+	*jump = (struct soft_jit_jump) {
+		.va = v->rip, .key = v->jit_key, .code = b->code, .run = b->code_run
+	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	soft_jit_enter(v, b->code_run);
 	return true;
