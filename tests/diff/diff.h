@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Differential tests: one instruction on the host CPU and on the soft engine, compared.
+ * Differential tests: one instruction on the host CPU and on the soft engine, compared; and
+ * sequences of instructions interpreted and translated.
  */
 #ifndef HOLM_TESTS_DIFF_DIFF_H
 #define HOLM_TESTS_DIFF_DIFF_H
@@ -43,6 +44,12 @@ void diff_host_exec(const struct diff_case *k, struct diff_state *out);
  * native code where the translator makes some for it. */
 void diff_soft_setup(void);
 void diff_soft_exec(const struct diff_case *k, bool translated, struct diff_state *out);
+/**
+ * diff_soft_sequence() - run @len bytes of instructions (and UD2 behind them) until a fault.
+ * Return: where that was, a linear address.
+ */
+uint64_t diff_soft_sequence(const uint8_t *bytes, unsigned len, const struct diff_state *in,
+			    bool translated, struct diff_state *out);
 void diff_soft_end(void);
 
 /** A class of instructions; its members are found by walking the opcode maps. */

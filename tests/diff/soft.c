@@ -150,29 +150,78 @@ static void run_one(bool translated)
 	v->cur = NULL;
 }
 
-void diff_soft_exec(const struct diff_case *k, bool translated, struct diff_state *out)
+static void load_state(const struct diff_state *in)
 {
-	uint8_t code[DIFF_INSN_MAX + 1] = { 0 };
-
-	memcpy(code, k->bytes, k->len);
-	BUG_ON(mem_write(ram, GPA_CODE, code, sizeof(code)));
-	BUG_ON(mem_write(ram, GPA_DATA, k->in.mem, DIFF_DATA_SIZE));
-	memcpy(v->r, k->in.c.r, sizeof(k->in.c.r));
-	soft_set_rflags(v, k->in.c.flags | 0x202);
-	memcpy(v->fpu.ymm, k->in.c.ymm, sizeof(v->fpu.ymm));
-	memcpy(v->fpu.x87, k->in.c.fx, FX_XMM);
-	v->fpu.mxcsr = k->in.c.mxcsr;
+	BUG_ON(mem_write(ram, GPA_DATA, in->mem, DIFF_DATA_SIZE));
+	memcpy(v->r, in->c.r, sizeof(in->c.r));
+	soft_set_rflags(v, in->c.flags | 0x202);
+	memcpy(v->fpu.ymm, in->c.ymm, sizeof(v->fpu.ymm));
+	memcpy(v->fpu.x87, in->c.fx, FX_XMM);
+	v->fpu.mxcsr = in->c.mxcsr;
 	v->rip = DIFF_CODE;
 	v->shadow = false;
-	out->fault = DIFF_NO_FAULT;
-	if (setjmp(v->fault))
-		out->fault = v->raise_vector;
-	else
-		run_one(translated);
+}
+
+static void store_state(struct diff_state *out)
+{
 	memcpy(out->c.r, v->r, sizeof(out->c.r));
 	out->c.flags = soft_rflags(v);
 	memcpy(out->c.ymm, v->fpu.ymm, sizeof(out->c.ymm));
 	memcpy(out->c.fx, v->fpu.x87, FX_XMM);
 	out->c.mxcsr = v->fpu.mxcsr;
 	BUG_ON(mem_read(ram, GPA_DATA, out->mem, DIFF_DATA_SIZE));
+}
+
+void diff_soft_exec(const struct diff_case *k, bool translated, struct diff_state *out)
+{
+	uint8_t code[DIFF_INSN_MAX + 1] = { 0 };
+
+	memcpy(code, k->bytes, k->len);
+	BUG_ON(mem_write(ram, GPA_CODE, code, sizeof(code)));
+	load_state(&k->in);
+	out->fault = DIFF_NO_FAULT;
+	if (setjmp(v->fault))
+		out->fault = v->raise_vector;
+	else
+		run_one(translated);
+	store_state(out);
+}
+
+/* Blocks until a fault; UD2 stands at the end. */
+static void run_blocks(bool translated)
+{
+	for (;;) {
+		struct soft_block *b = soft_block_get(v, SOFT_MODE_64);
+
+		if (translated && v->vm->jit->full(v)) {
+			soft_blocks_flush(v);
+			continue;
+		}
+		if (translated && !b->code)
+			v->vm->jit->translate(v, b);
+		if (translated && b->code && v->vm->jit->run(v, b)) {
+			v->cur = NULL;
+			continue;
+		}
+		v->jit_slot = NULL;
+		v->block_va = v->rip;
+		v->cur = b->insn;
+		b->insn[0].fn(v, b->insn);
+		v->cur = NULL;
+	}
+}
+
+uint64_t diff_soft_sequence(const uint8_t *bytes, unsigned len, const struct diff_state *in,
+			    bool translated, struct diff_state *out)
+{
+	static const uint8_t ud2[] = { 0x0f, 0x0b };
+
+	BUG_ON(mem_write(ram, GPA_CODE, bytes, len));
+	BUG_ON(mem_write(ram, GPA_CODE + len, ud2, sizeof(ud2)));
+	load_state(in);
+	if (!setjmp(v->fault))
+		run_blocks(translated);
+	out->fault = v->raise_vector;
+	store_state(out);
+	return v->block_va + v->cur->end - v->cur->len;
 }
