@@ -164,6 +164,8 @@ static void load_state(const struct diff_state *in)
 
 static void store_state(struct diff_state *out)
 {
+	/* An exclusive section of the engine's puts the vCPU into guest code behind it. */
+	soft_guest_leave(v);
 	memcpy(out->c.r, v->r, sizeof(out->c.r));
 	out->c.flags = soft_rflags(v);
 	memcpy(out->c.ymm, v->fpu.ymm, sizeof(out->c.ymm));

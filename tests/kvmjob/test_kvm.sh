@@ -114,7 +114,8 @@ t "memory beyond the guest's: at most 5 MiB" [ "$(sed -n 's/^RSS //p' rss | head
 kill %1
 exit 0
 END
-outer_run outer 500
+OUTER_CPUS=1
+outer_run outer 400
 guest_status outer 33 "kvm: the job runs to its end"
 guest_results outer "kvm" "device node" "doctor" "payload ends by the debug-exit port" \
 	"triple fault" "power-off by ACPI S5" "reset by the keyboard controller" \
