@@ -216,10 +216,13 @@ static void run_blocks(bool translated)
 uint64_t diff_soft_sequence(const uint8_t *bytes, unsigned len, const struct diff_state *in,
 			    bool translated, struct diff_state *out)
 {
-	static const uint8_t ud2[] = { 0x0f, 0x0b };
+	/* The whole page, because a sequence may have written to its own code. */
+	uint8_t code[X86_PAGE_SIZE] = { 0 };
 
-	BUG_ON(mem_write(ram, GPA_CODE, bytes, len));
-	BUG_ON(mem_write(ram, GPA_CODE + len, ud2, sizeof(ud2)));
+	memcpy(code, bytes, len);
+	code[len] = 0x0f;
+	code[len + 1] = 0x0b;
+	BUG_ON(mem_write(ram, GPA_CODE, code, sizeof(code)));
 	load_state(in);
 	if (!setjmp(v->fault))
 		run_blocks(translated);
