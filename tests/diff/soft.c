@@ -224,6 +224,8 @@ uint64_t diff_soft_sequence(const uint8_t *bytes, unsigned len, const struct dif
 	code[len + 1] = 0x0b;
 	BUG_ON(mem_write(ram, GPA_CODE, code, sizeof(code)));
 	load_state(in);
+	/* So that first accesses take the slow way, in the middle of what is loaded. */
+	soft_tlb_flush(v, true);
 	if (!setjmp(v->fault))
 		run_blocks(translated);
 	out->fault = v->raise_vector;

@@ -89,6 +89,14 @@ struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *fro
 	return a;
 }
 
+/* The handler did the whole instruction: on from here, with all as it is at this place. */
+static void rejoin(struct trans *t, const struct item *it, struct aside *a)
+{
+	a->back = emit_here(&t->e);
+	a->reload = it->live && t->where == IN_EFLAGS;
+	a->load = t->loaded;
+}
+
 /* --- instructions ------------------------------------------------------------------------- */
 
 static void emit_imms(struct emit *e, const struct soft_zydis *z)
@@ -201,12 +209,12 @@ static void simd_operands(struct trans *t, const struct soft_zydis *z, bool afte
 	}
 }
 
-/* #GP unless R13 is aligned: the handler's business. EFLAGS are lost. */
-static void emit_alignment(struct trans *t, const struct item *it, unsigned align)
+/* #GP unless R13 is aligned: the handler's business. EFLAGS are lost. Returns the jump away. */
+static uint8_t *emit_alignment(struct trans *t, unsigned align)
 {
 	emit_rr(&t->e, false, 0xf7, 0, HOST_R13); /* test r13d, imm */
 	emit_32(&t->e, align - 1);
-	jit_add_aside(t, it, emit_forward(&t->e, X_JNE));
+	return emit_forward(&t->e, X_JNE);
 }
 
 /* With ModRM: registers renamed, memory through the TLB. */
@@ -220,13 +228,15 @@ static void emit_generic(struct trans *t, const struct item *it)
 
 	if (m) {
 		bool write = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+		uint8_t *misaligned = NULL;
 		uint32_t through = (it->live & ~it->writes) | it->reads;
 
 		jit_want_in_cc(t, through);
 		jit_emit_operand(t, it);
 		if (it->simd && fpu_alignment(z, m->size / 8) > 1)
-			emit_alignment(t, it, fpu_alignment(z, m->size / 8));
+			misaligned = emit_alignment(t, fpu_alignment(z, m->size / 8));
 		a = jit_add_aside(t, it, jit_emit_tlb(t, m->size / 8, write));
+		a->from2 = misaligned;
 		/* Flags that it reads, or leaves as they are while it changes others. */
 		if (it->reads || (it->changes && through)) {
 			/* R13 is in use. */
@@ -272,11 +282,8 @@ static void emit_generic(struct trans *t, const struct item *it)
 		emit_v(e, true, X_MOV_STORE, HOST_R15, jit_r_off(g_rm), 0);
 	if (it->changes)
 		t->where = IN_EFLAGS;
-	if (a) {
-		a->back = emit_here(e);
-		a->reload = it->live && t->where == IN_EFLAGS;
-		a->load = t->loaded;
-	}
+	if (a)
+		rejoin(t, it, a);
 }
 
 static void emit_lea_insn(struct trans *t, const struct item *it)
@@ -332,9 +339,9 @@ static void emit_push(struct trans *t, const struct item *it)
 		emit_32(e, (uint32_t)it->in->imm);
 	}
 	emit_lea(e, HOST_R12, HOST_R12, -1, 0, -8);
-	a->back = emit_here(e);
+	rejoin(t, it, a);
 	if (first)
-		first->back = a->back;
+		rejoin(t, it, first);
 }
 
 static void emit_pop_to(struct trans *t, const struct item *it, unsigned guest)
@@ -349,7 +356,7 @@ static void emit_pop_to(struct trans *t, const struct item *it, unsigned guest)
 		emit_lea(e, HOST_R12, HOST_R12, -1, 0, 8);
 	if (host < 0)
 		emit_v(e, true, X_MOV_STORE, HOST_R15, jit_r_off(guest), 0);
-	a->back = emit_here(e);
+	rejoin(t, it, a);
 }
 
 static void emit_pop(struct trans *t, const struct item *it)
@@ -370,7 +377,7 @@ static void emit_leave(struct trans *t, const struct item *it)
 	a = jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
 	emit_lea(e, HOST_R12, HOST_RBP, -1, 0, 8);
 	emit_rm(e, true, X_MOV_LOAD, HOST_RBP, HOST_R13, 0);
-	a->back = emit_here(e);
+	rejoin(t, it, a);
 }
 
 /* --- one instruction ---------------------------------------------------------------------- */
@@ -466,6 +473,8 @@ void jit_emit_asides(struct trans *t)
 		const struct aside *a = &t->aside[i];
 
 		emit_land(e, a->from);
+		if (a->from2)
+			emit_land(e, a->from2);
 		if (a->undo_rsp)
 			emit_lea(e, HOST_R12, HOST_R12, -1, 0, a->undo_rsp);
 		emit_mov_imm(e, HOST_R13, (uintptr_t)a->copy);

@@ -29,7 +29,7 @@ struct item {
 
 /* Code out of the way, emitted behind the block. */
 struct aside {
-	uint8_t *from, *from2; /* jumps to land here */
+	uint8_t *from, *from2; /* jumps to land here; the second may be NULL */
 	const uint8_t *back;   /* where to go on, NULL: the handler leaves the block */
 	const struct insn *copy;
 	bool reload; /* flags are wanted in EFLAGS there */
