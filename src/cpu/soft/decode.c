@@ -270,19 +270,12 @@ static void h_too_long(struct soft_vcpu *v, const struct insn *in UNUSED)
 /* Byte offset of a general register in soft_vcpu.r. */
 static uint8_t reg_off(ZydisRegister r)
 {
+	int gpr;
+
 	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
 		return (uint8_t)((r - ZYDIS_REGISTER_AH) * 8 + 1);
-	if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
-		return (uint8_t)((r - ZYDIS_REGISTER_AL) * 8);
-	if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
-		return (uint8_t)((r - ZYDIS_REGISTER_SPL + 4) * 8);
-	if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
-		return (uint8_t)((r - ZYDIS_REGISTER_AX) * 8);
-	if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
-		return (uint8_t)((r - ZYDIS_REGISTER_EAX) * 8);
-	if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
-		return (uint8_t)((r - ZYDIS_REGISTER_RAX) * 8);
-	return INSN_REG_NONE;
+	gpr = soft_operand_gpr(r);
+	return gpr < 0 ? INSN_REG_NONE : (uint8_t)(gpr * 8);
 }
 
 static void fill_memory(const struct soft_zydis *z, const ZydisDecodedOperand *o, struct insn *in)

@@ -102,21 +102,9 @@ static void h_clear(struct soft_vcpu *v, const struct insn *in)
 	INSN_NEXT(v, in);
 }
 
-static int vector_number(const ZydisDecodedOperand *o)
-{
-	ZydisRegisterClass c;
-
-	if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return -1;
-	c = ZydisRegisterGetClass(o->reg.value);
-	if (c == ZYDIS_REGCLASS_XMM)
-		return o->reg.value - ZYDIS_REGISTER_XMM0;
-	return c == ZYDIS_REGCLASS_YMM ? (int)(o->reg.value - ZYDIS_REGISTER_YMM0) : -1;
-}
-
 static insn_fn pick_whole(const struct soft_zydis *z, struct insn *in, bool aligned)
 {
-	int d = vector_number(&z->op[0]), s = vector_number(&z->op[1]);
+	int d = soft_operand_simd(&z->op[0]), s = soft_operand_simd(&z->op[1]);
 	bool wide = z->op[0].size == 256;
 
 	if (aligned)
@@ -135,7 +123,7 @@ static insn_fn pick_whole(const struct soft_zydis *z, struct insn *in, bool alig
 /* MOVD, MOVQ and scalar MOVSS/MOVSD with memory. @size: bytes that move. */
 static insn_fn pick_small(const struct soft_zydis *z, struct insn *in, unsigned size)
 {
-	int d = vector_number(&z->op[0]), s = vector_number(&z->op[1]);
+	int d = soft_operand_simd(&z->op[0]), s = soft_operand_simd(&z->op[1]);
 
 	in->x[0] = (uint8_t)size;
 	if (d >= 0 && s < 0) {
@@ -151,8 +139,8 @@ static insn_fn pick_small(const struct soft_zydis *z, struct insn *in, unsigned 
 
 static insn_fn pick_clear(const struct soft_zydis *z, struct insn *in, bool vex)
 {
-	int d = vector_number(&z->op[0]), a = vector_number(&z->op[vex ? 1 : 0]);
-	int b = vector_number(&z->op[vex ? 2 : 1]);
+	int d = soft_operand_simd(&z->op[0]), a = soft_operand_simd(&z->op[vex ? 1 : 0]);
+	int b = soft_operand_simd(&z->op[vex ? 2 : 1]);
 
 	if (d < 0 || a < 0 || a != b || z->op[0].size < 128)
 		return NULL;

@@ -259,22 +259,11 @@ static void h_gather(struct soft_vcpu *v, const struct insn *in)
 	INSN_NEXT(v, in);
 }
 
-static int vec(const ZydisDecodedOperand *o)
-{
-	ZydisRegisterClass c = o->type == ZYDIS_OPERAND_TYPE_REGISTER
-				       ? ZydisRegisterGetClass(o->reg.value)
-				       : ZYDIS_REGCLASS_INVALID;
-
-	if (c == ZYDIS_REGCLASS_XMM)
-		return (int)(o->reg.value - ZYDIS_REGISTER_XMM0);
-	return c == ZYDIS_REGCLASS_YMM ? (int)(o->reg.value - ZYDIS_REGISTER_YMM0) : -1;
-}
-
 static insn_fn pick_gather(const struct soft_zydis *z, struct insn *in, unsigned es, unsigned is)
 {
 	ZydisRegister idx = z->op[1].mem.index;
 	bool ymm = ZydisRegisterGetClass(idx) == ZYDIS_REGCLASS_YMM;
-	int d = vec(&z->op[0]), m = vec(&z->op[2]);
+	int d = soft_operand_simd(&z->op[0]), m = soft_operand_simd(&z->op[2]);
 
 	if (d < 0 || m < 0 || z->op[1].type != ZYDIS_OPERAND_TYPE_MEMORY)
 		return NULL;
@@ -330,7 +319,8 @@ static void h_maskstore(struct soft_vcpu *v, const struct insn *in)
 
 static insn_fn pick_mask(const struct soft_zydis *z, struct insn *in, unsigned es)
 {
-	int a = vec(&z->op[0]), m = vec(&z->op[1]), s = vec(&z->op[2]);
+	int a = soft_operand_simd(&z->op[0]), m = soft_operand_simd(&z->op[1]),
+	    s = soft_operand_simd(&z->op[2]);
 
 	if (m < 0)
 		return NULL;
@@ -387,8 +377,8 @@ static insn_fn pick_maskmov(const struct soft_zydis *z, struct insn *in, bool mm
 		in->src = (uint8_t)(z->op[1].reg.value - ZYDIS_REGISTER_MM0);
 		in->size = 8;
 	} else {
-		in->dst = (uint8_t)vec(&z->op[0]);
-		in->src = (uint8_t)vec(&z->op[1]);
+		in->dst = (uint8_t)soft_operand_simd(&z->op[0]);
+		in->src = (uint8_t)soft_operand_simd(&z->op[1]);
 		in->size = 16;
 		in->x[1] = (z->i.attributes & ZYDIS_ATTRIB_HAS_VEX) != 0;
 	}

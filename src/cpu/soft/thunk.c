@@ -168,14 +168,6 @@ static uint8_t free_low_reg(uint32_t used)
 	return FPU_NO_REG;
 }
 
-static const ZydisDecodedOperand *memory_operand(const struct soft_zydis *z)
-{
-	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
-		if (z->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			return &z->op[i];
-	return NULL;
-}
-
 /* Give every explicit RSP operand the alias instead; false: one cannot be changed. */
 static bool replace_rsp(const struct soft_zydis *z, uint8_t alias, uint8_t *modrm, uint8_t *vex)
 {
@@ -385,7 +377,7 @@ static bool is_x87(const struct soft_zydis *z)
 const struct fpu_op *thunk_get(struct soft_thunks *t, const struct soft_zydis *z,
 			       const uint8_t *bytes)
 {
-	const ZydisDecodedOperand *m = memory_operand(z);
+	const ZydisDecodedOperand *m = soft_operand_memory(z);
 	struct fpu_op op = { .vex = z->i.attributes & ZYDIS_ATTRIB_HAS_VEX };
 	uint8_t raw[THUNK_BYTES + 16] = { 0 };
 	unsigned len = rewrite(z, bytes, raw, &op), h;

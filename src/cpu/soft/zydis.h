@@ -13,4 +13,11 @@ struct soft_zydis {
 	uint32_t mode; /* SOFT_MODE_* */
 };
 
+/** soft_operand_gpr() - number of a general register, 0..15; -1: none, or AH, CH, DH, BH. */
+int soft_operand_gpr(ZydisRegister r);
+/** soft_operand_simd() - number of an XMM or YMM register, 0..15, or -1. */
+int soft_operand_simd(const ZydisDecodedOperand *o);
+/** soft_operand_memory() - the explicit memory operand, or NULL. */
+const ZydisDecodedOperand *soft_operand_memory(const struct soft_zydis *z);
+
 #endif

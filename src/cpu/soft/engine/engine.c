@@ -467,6 +467,9 @@ static unsigned soft_vcpu_stats(struct cpu_vcpu *vc, struct cpu_stat *out, unsig
 		{ "interrupts", v->n_irq },
 		{ "exceptions", v->n_exc },
 		{ "halts", v->n_halt },
+		{ "jit_blocks", v->n_jit_blocks },
+		{ "jit_links", v->n_jit_links },
+		{ "jit_flushes", v->n_jit_flush },
 	};
 	unsigned n = MIN(max, (unsigned)ARRAY_SIZE(all));
 

@@ -53,6 +53,7 @@ void jit_emit_operand(struct trans *t, const struct item *it)
 uint8_t *jit_emit_tlb(struct trans *t, unsigned size, bool write)
 {
 	struct emit *e = &t->e;
+	uint8_t *away;
 
 	/* soft_tlb_index() */
 	emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
@@ -73,12 +74,9 @@ uint8_t *jit_emit_tlb(struct trans *t, unsigned size, bool write)
 	EMIT_V(e, true, 0x0b, HOST_R15, epoch); /* or */
 	emit_rm(e, true, 0x3b, HOST_R15, HOST_R14,
 		write ? offsetof(struct soft_tlb_entry, w) : offsetof(struct soft_tlb_entry, r));
-	{
-		uint8_t *away = emit_forward(e, X_JNE);
-
-		emit_rm(e, true, 0x03, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
-		return away;
-	}
+	away = emit_forward(e, X_JNE);
+	emit_rm(e, true, 0x03, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
+	return away;
 }
 
 struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *from)
@@ -116,7 +114,9 @@ static void emit_vex(struct emit *e, const struct soft_zydis *z, unsigned reg, u
 	emit_8(e, z->i.opcode);
 }
 
-static void emit_legacy(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned rm)
+/* Prefixes and @opcode with its map. */
+static void emit_legacy(struct emit *e, const struct soft_zydis *z, unsigned opcode, unsigned reg,
+			unsigned rm)
 {
 	bool byte_reg = false;
 
@@ -136,7 +136,7 @@ static void emit_legacy(struct emit *e, const struct soft_zydis *z, unsigned reg
 		emit_8(e, 0x38);
 	if (z->i.opcode_map == ZYDIS_OPCODE_MAP_0F3A)
 		emit_8(e, 0x3a);
-	emit_8(e, z->i.opcode);
+	emit_8(e, opcode);
 }
 
 /* The instruction itself: @reg and @rm in ModRM, memory as [r13] where @mem. */
@@ -148,45 +148,23 @@ static void emit_self(struct emit *e, const struct soft_zydis *z, unsigned reg, 
 	if (z->i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
 		emit_vex(e, z, reg, rm);
 	else
-		emit_legacy(e, z, reg, rm);
+		emit_legacy(e, z, z->i.opcode, reg, rm);
 	emit_8(e, (mem ? 0x40 : 0xc0) | (reg & 7) << 3 | (rm & 7));
 	if (mem)
 		emit_8(e, 0); /* displacement */
 	emit_imms(e, z);
 }
 
-static void emit_plain(struct emit *e, const struct soft_zydis *z)
-{
-	for (unsigned i = 0; i < z->i.raw.prefix_count; i++)
-		if (z->i.raw.prefixes[i].value == 0x66)
-			emit_8(e, 0x66);
-	emit_rex(e, z->i.raw.rex.W, 0, 0, 0, false);
-	emit_8(e, z->i.opcode);
-}
-
 /* MOV r, imm (B8+r) and BSWAP, whose register is in the opcode. */
-static bool emit_opcode_reg(struct trans *t, const struct soft_zydis *z)
+static void emit_opcode_reg(struct trans *t, const struct soft_zydis *z)
 {
-	struct emit *e = &t->e;
-	unsigned guest = (unsigned)jit_gpr(z->op[0].reg.value), reg;
-	int host = jit_host_of(guest);
+	unsigned guest = (unsigned)soft_operand_gpr(z->op[0].reg.value);
+	unsigned reg = jit_value_of(&t->e, guest, HOST_R15);
 
-	reg = host >= 0 ? (unsigned)host : HOST_R15;
-	if (host < 0)
-		emit_v(e, true, X_MOV_LOAD, HOST_R15, jit_r_off(guest), 0);
-	for (unsigned i = 0; i < z->i.raw.prefix_count; i++)
-		if (z->i.raw.prefixes[i].value == 0x66)
-			emit_8(e, 0x66);
-	emit_rex(e, z->i.raw.rex.W, 0, 0, reg, z->op[0].size == 8);
-	if (z->i.opcode_map == ZYDIS_OPCODE_MAP_0F)
-		emit_8(e, 0x0f);
-	emit_8(e, (z->i.opcode & 0xf8) | (reg & 7));
-	if (z->i.raw.imm[0].size)
-		for (unsigned k = 0; k < z->i.raw.imm[0].size / 8u; k++)
-			emit_8(e, z->i.raw.imm[0].value.u >> (k * 8));
-	if (host < 0)
-		emit_v(e, true, X_MOV_STORE, HOST_R15, jit_r_off(guest), 0);
-	return true;
+	emit_legacy(&t->e, z, (z->i.opcode & 0xf8) | (reg & 7), 0, reg);
+	emit_imms(&t->e, z);
+	if (reg == HOST_R15)
+		emit_v(&t->e, true, X_MOV_STORE, HOST_R15, jit_r_off(guest), 0);
 }
 
 /*
@@ -197,7 +175,7 @@ static void simd_operands(struct trans *t, const struct soft_zydis *z, bool afte
 {
 	for (unsigned i = 0; i < z->i.operand_count; i++) {
 		const ZydisDecodedOperand *o = &z->op[i];
-		int reg = o->type == ZYDIS_OPERAND_TYPE_REGISTER ? jit_simd(o->reg.value) : -1;
+		int reg = soft_operand_simd(o);
 
 		if (reg < 0)
 			continue;
@@ -221,7 +199,7 @@ static uint8_t *emit_alignment(struct trans *t, unsigned align)
 static void emit_generic(struct trans *t, const struct item *it)
 {
 	const struct soft_zydis *z = &it->z;
-	const ZydisDecodedOperand *m = jit_memory(z), *o_reg = NULL, *o_rm = NULL;
+	const ZydisDecodedOperand *m = soft_operand_memory(z), *o_reg = NULL, *o_rm = NULL;
 	struct emit *e = &t->e;
 	unsigned reg = z->i.raw.modrm.reg, rm = z->i.raw.modrm.rm, g_reg = 0, g_rm = 0;
 	struct aside *a = NULL;
@@ -257,18 +235,18 @@ static void emit_generic(struct trans *t, const struct item *it)
 		else if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
 			o_rm = &z->op[i];
 	}
-	if (o_reg && jit_simd(o_reg->reg.value) >= 0) {
-		reg = (unsigned)jit_simd(o_reg->reg.value);
+	if (o_reg && soft_operand_simd(o_reg) >= 0) {
+		reg = (unsigned)soft_operand_simd(o_reg);
 		o_reg = NULL;
 	} else if (o_reg) {
-		g_reg = (unsigned)jit_gpr(o_reg->reg.value);
+		g_reg = (unsigned)soft_operand_gpr(o_reg->reg.value);
 		reg = jit_value_of(e, g_reg, HOST_R14);
 	}
-	if (o_rm && jit_simd(o_rm->reg.value) >= 0) {
-		rm = (unsigned)jit_simd(o_rm->reg.value);
+	if (o_rm && soft_operand_simd(o_rm) >= 0) {
+		rm = (unsigned)soft_operand_simd(o_rm);
 		o_rm = NULL;
 	} else if (o_rm) {
-		g_rm = (unsigned)jit_gpr(o_rm->reg.value);
+		g_rm = (unsigned)soft_operand_gpr(o_rm->reg.value);
 		rm = jit_value_of(e, g_rm, HOST_R15);
 	}
 	if (it->simd)
@@ -290,7 +268,7 @@ static void emit_lea_insn(struct trans *t, const struct item *it)
 {
 	const struct soft_zydis *z = &it->z;
 	struct emit *e = &t->e;
-	unsigned guest = (unsigned)jit_gpr(z->op[0].reg.value);
+	unsigned guest = (unsigned)soft_operand_gpr(z->op[0].reg.value);
 	int host = jit_host_of(guest);
 	unsigned dst = host >= 0 && it->in->size == 8 ? (unsigned)host : HOST_R13;
 
@@ -328,7 +306,7 @@ static void emit_push(struct trans *t, const struct item *it)
 	emit_lea(e, HOST_R13, HOST_R12, -1, 0, -8);
 	a = jit_add_aside(t, it, jit_emit_tlb(t, 8, true));
 	if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-		unsigned src = jit_value_of(e, (unsigned)jit_gpr(o->reg.value), HOST_R15);
+		unsigned src = jit_value_of(e, (unsigned)soft_operand_gpr(o->reg.value), HOST_R15);
 
 		emit_rm(e, true, X_MOV_STORE, src, HOST_R13, 0);
 	} else if (first) {
@@ -344,12 +322,15 @@ static void emit_push(struct trans *t, const struct item *it)
 		rejoin(t, it, first);
 }
 
-static void emit_pop_to(struct trans *t, const struct item *it, unsigned guest)
+static void emit_pop(struct trans *t, const struct item *it)
 {
-	struct emit *e = &t->e;
+	unsigned guest = (unsigned)soft_operand_gpr(it->z.op[0].reg.value);
 	int host = jit_host_of(guest);
+	struct emit *e = &t->e;
 	struct aside *a;
 
+	jit_want_in_cc(t, it->live);
+	emit_rr(e, true, X_MOV_LOAD, HOST_R13, HOST_R12);
 	a = jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
 	emit_rm(e, true, X_MOV_LOAD, host >= 0 ? (unsigned)host : HOST_R15, HOST_R13, 0);
 	if (guest != CPU_RSP)
@@ -357,13 +338,6 @@ static void emit_pop_to(struct trans *t, const struct item *it, unsigned guest)
 	if (host < 0)
 		emit_v(e, true, X_MOV_STORE, HOST_R15, jit_r_off(guest), 0);
 	rejoin(t, it, a);
-}
-
-static void emit_pop(struct trans *t, const struct item *it)
-{
-	jit_want_in_cc(t, it->live);
-	emit_rr(&t->e, true, X_MOV_LOAD, HOST_R13, HOST_R12);
-	emit_pop_to(t, it, (unsigned)jit_gpr(it->z.op[0].reg.value));
 }
 
 /* RSP = RBP; POP RBP: nothing is changed before the load. */
@@ -441,7 +415,7 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 	case ZYDIS_MNEMONIC_CWD:
 	case ZYDIS_MNEMONIC_CDQ:
 	case ZYDIS_MNEMONIC_CQO:
-		emit_plain(&t->e, z);
+		emit_legacy(&t->e, z, z->i.opcode, 0, 0);
 		return false;
 	default:
 		break;
@@ -457,9 +431,8 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 	/* AL, AX, EAX or RAX with an immediate: there is no ModRM and nothing to rename. */
 	if (it->reads || it->changes)
 		jit_want_in_eflags(t, (it->live & ~it->writes) | it->reads);
-	emit_plain(&t->e, z);
-	for (unsigned k = 0; k < z->i.raw.imm[0].size / 8u; k++)
-		emit_8(&t->e, z->i.raw.imm[0].value.u >> (k * 8));
+	emit_legacy(&t->e, z, z->i.opcode, 0, 0);
+	emit_imms(&t->e, z);
 	if (it->changes)
 		t->where = IN_EFLAGS;
 	return false;

@@ -10,6 +10,15 @@
 #include <stddef.h>
 #include <string.h>
 
+#define X_MOV_LOAD  0x8bu
+#define X_MOV_STORE 0x89u
+#define X_LEA	    0x8du
+#define X_JMP	    0xe9u
+#define X_CALL	    0xe8u
+#define X_JCC	    0x0f80u
+#define X_JE	    0x0f84u
+#define X_JNE	    0x0f85u
+
 struct emit {
 	struct soft_jit *j;
 	uint8_t *p; /* in the writable mapping; the caller has made sure of JIT_BLOCK_CODE bytes */
@@ -138,13 +147,28 @@ static inline void emit_land(struct emit *e, uint8_t *rel)
 	put_le(rel, 4, (uint32_t)(e->p - (rel + 4)));
 }
 
-#define X_MOV_LOAD  0x8bu
-#define X_MOV_STORE 0x89u
-#define X_LEA	    0x8du
-#define X_JMP	    0xe9u
-#define X_CALL	    0xe8u
-#define X_JCC	    0x0f80u
-#define X_JE	    0x0f84u
-#define X_JNE	    0x0f85u
+/** emit_put_byte(), emit_byte_is_0() - a byte field of the vCPU: MOV @val; CMP with 0. */
+static inline void emit_put_byte(struct emit *e, size_t off, unsigned val)
+{
+	emit_v(e, false, 0xc6, 0, off, 1);
+	emit_8(e, val);
+}
+
+static inline void emit_byte_is_0(struct emit *e, size_t off)
+{
+	emit_v(e, false, 0x80, 7, off, 1);
+	emit_8(e, 0);
+}
+
+/** emit_save_flags() - EFLAGS to v->cc; R15 is lost. */
+static inline void emit_save_flags(struct emit *e)
+{
+	emit_8(e, 0x9c); /* pushfq */
+	emit_8(e, 0x41); /* pop r15 */
+	emit_8(e, 0x5f);
+	emit_rr(e, false, 0x81, 4, HOST_R15); /* and r15d, JIT_FLAGS */
+	emit_32(e, JIT_FLAGS);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R15, cc);
+}
 
 #endif

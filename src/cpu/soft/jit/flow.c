@@ -4,8 +4,6 @@
  */
 #include "cpu/soft/jit/trans.h"
 
-/* --- ends of blocks ----------------------------------------------------------------------- */
-
 /* Leave to the loop at R13. */
 void jit_emit_leave(struct trans *t)
 {
@@ -13,6 +11,15 @@ void jit_emit_leave(struct trans *t)
 
 	EMIT_V(e, true, X_MOV_STORE, HOST_R13, rip);
 	emit_jump(e, X_JMP, t->where == IN_EFLAGS ? e->j->exit_flags : e->j->exit_cc);
+}
+
+/* R14 becomes the canonical address of the same low 48 bits. */
+static void emit_canonical(struct emit *e)
+{
+	emit_rr(e, true, 0xc1, 4, HOST_R14); /* shl */
+	emit_8(e, 16);
+	emit_rr(e, true, 0xc1, 7, HOST_R14); /* sar */
+	emit_8(e, 16);
 }
 
 /*
@@ -49,10 +56,7 @@ static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_r
 		struct aside *a;
 
 		emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
-		emit_rr(e, true, 0xc1, 4, HOST_R14);
-		emit_8(e, 16);
-		emit_rr(e, true, 0xc1, 7, HOST_R14); /* sar */
-		emit_8(e, 16);
+		emit_canonical(e);
 		emit_rr(e, true, 0x39, HOST_R14, HOST_R13);
 		a = jit_add_aside(t, it, emit_forward(e, X_JNE));
 		a->undo_rsp = undo_rsp;
@@ -66,6 +70,7 @@ void jit_emit_direct(struct trans *t, int64_t off)
 {
 	struct emit *e = &t->e;
 	struct soft_jit *j = e->j;
+	struct jit_slot *s;
 
 	if (off < 0 || off >= (int64_t)X86_PAGE_SIZE) {
 		jit_want_in_cc(t, JIT_FLAGS);
@@ -74,20 +79,17 @@ void jit_emit_direct(struct trans *t, int64_t off)
 		emit_indirect(t, NULL, 0);
 		return;
 	}
-	{
-		struct jit_slot *s = (struct jit_slot *)(j->data + j->data_used);
-
-		j->data_used += align_up(sizeof(*s), 8);
-		s->at = emit_forward(e, X_JMP);
-		emit_land(e, s->at);
-		s->gpa = (t->b->gpa & SOFT_PAGE_MASK) + (gpa_t)off;
-		s->in_cc = t->where == IN_CC;
-		emit_mov_imm(e, HOST_R13, (uintptr_t)s);
-		EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_slot);
-		EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
-		emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
-		jit_emit_leave(t);
-	}
+	s = (struct jit_slot *)(j->data + j->data_used);
+	j->data_used += align_up(sizeof(*s), 8);
+	s->at = emit_forward(e, X_JMP);
+	emit_land(e, s->at);
+	s->gpa = (t->b->gpa & SOFT_PAGE_MASK) + (gpa_t)off;
+	s->in_cc = t->where == IN_CC;
+	emit_mov_imm(e, HOST_R13, (uintptr_t)s);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_slot);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
+	emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
+	jit_emit_leave(t);
 }
 
 static void emit_jcc(struct trans *t, const struct item *it)
@@ -116,7 +118,8 @@ static void emit_target(struct trans *t, const struct item *it)
 		jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
 		emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R13, 0);
 	} else {
-		unsigned src = jit_value_of(e, (unsigned)jit_gpr(it->z.op[0].reg.value), HOST_R13);
+		unsigned src = jit_value_of(e, (unsigned)soft_operand_gpr(it->z.op[0].reg.value),
+					    HOST_R13);
 
 		if (src != HOST_R13)
 			emit_rr(e, true, X_MOV_LOAD, HOST_R13, src);
@@ -141,10 +144,7 @@ static void emit_call(struct trans *t, const struct item *it)
 	if (!direct) {
 		/* A target that is not canonical must not change the stack: its handler says so. */
 		EMIT_V(e, true, X_MOV_LOAD, HOST_R14, jit_target);
-		emit_rr(e, true, 0xc1, 4, HOST_R14);
-		emit_8(e, 16);
-		emit_rr(e, true, 0xc1, 7, HOST_R14);
-		emit_8(e, 16);
+		emit_canonical(e);
 		EMIT_V(e, true, 0x3b, HOST_R14, jit_target);
 		jit_add_aside(t, it, emit_forward(e, X_JNE));
 	}

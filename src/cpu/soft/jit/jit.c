@@ -35,27 +35,10 @@ static void leave(struct emit *e, unsigned drop)
 	emit_8(e, 0xc3);
 }
 
-/* EFLAGS to v->cc; R15 is lost. */
-static void save_flags(struct emit *e)
-{
-	emit_8(e, 0x9c); /* pushfq */
-	emit_8(e, 0x41); /* pop r15 */
-	emit_8(e, 0x5f);
-	emit_rr(e, false, 0x81, 4, HOST_R15); /* and r15d, JIT_FLAGS */
-	emit_32(e, JIT_FLAGS);
-	EMIT_V(e, true, X_MOV_STORE, HOST_R15, cc);
-}
-
 /* LDMXCSR (@op 2) or STMXCSR (3) of a field of the vCPU. */
 static void move_mxcsr(struct emit *e, unsigned op, size_t off)
 {
 	emit_v(e, false, 0x0fae, op, off, 0);
-}
-
-static void put_byte(struct emit *e, size_t off, unsigned val)
-{
-	emit_v(e, false, 0xc6, 0, off, 1);
-	emit_8(e, val);
 }
 
 /* XSAVE64 (@op 4) or XRSTOR64 (5) of the x87 state alone; RAX and RDX are lost. */
@@ -81,15 +64,13 @@ static void leave_fp(struct emit *e)
 	emit_v(e, false, 0x83, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
 	emit_8(e, 0);
 	skip = emit_forward(e, X_JE);
-	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1); /* cmp byte, 0 */
-	emit_8(e, 0);
+	emit_byte_is_0(e, offsetof(struct soft_vcpu, jit_mxcsr_live));
 	skip2 = emit_forward(e, X_JE);
 	move_mxcsr(e, 3, offsetof(struct soft_vcpu, fpu.mxcsr));
 	move_mxcsr(e, 2, offsetof(struct soft_vcpu, jit_mxcsr));
-	put_byte(e, offsetof(struct soft_vcpu, jit_mxcsr_live), 0);
+	emit_put_byte(e, offsetof(struct soft_vcpu, jit_mxcsr_live), 0);
 	emit_land(e, skip2);
-	emit_v(e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_x87_live), 1); /* cmp byte, 0 */
-	emit_8(e, 0);
+	emit_byte_is_0(e, offsetof(struct soft_vcpu, jit_x87_live));
 	skip2 = emit_forward(e, X_JE);
 	move_x87(e, 4);
 	/* Pointers to the last instruction and operand would be the host's. */
@@ -100,7 +81,7 @@ static void leave_fp(struct emit *e)
 	emit_v(e, true, X_MOV_STORE, HOST_RAX, offsetof(struct soft_vcpu, fpu.x87[FX_FDP]), 0);
 	emit_8(e, 0xdb); /* fninit: the host's */
 	emit_8(e, 0xe3);
-	put_byte(e, offsetof(struct soft_vcpu, jit_x87_live), 0);
+	emit_put_byte(e, offsetof(struct soft_vcpu, jit_x87_live), 0);
 	emit_land(e, skip2);
 	emit_land(e, skip);
 }
@@ -135,7 +116,7 @@ void jit_stubs(struct soft_jit *j)
 	uint8_t *to_exit;
 
 	j->exit_flags = emit_here(&e);
-	save_flags(&e);
+	emit_save_flags(&e);
 	j->exit_cc = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
 	leave_fp(&e);
@@ -151,11 +132,9 @@ void jit_stubs(struct soft_jit *j)
 	emit_rr(&e, true, 0x83, 5, HOST_RSP); /* sub rsp, 8 */
 	emit_8(&e, 8);
 	emit_rm(&e, false, 0xff, 2, HOST_R13, offsetof(struct insn, fn));
-	emit_v(&e, false, 0x80, 7, offsetof(struct soft_vcpu, jit_next), 1); /* cmp byte, 0 */
-	emit_8(&e, 0);
+	emit_byte_is_0(&e, offsetof(struct soft_vcpu, jit_next));
 	to_exit = emit_forward(&e, X_JE);
-	emit_v(&e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_next), 1);
-	emit_8(&e, 0);
+	emit_put_byte(&e, offsetof(struct soft_vcpu, jit_next), 0);
 	emit_rr(&e, true, 0x83, 0, HOST_RSP);
 	emit_8(&e, 8);
 	move_all(&e, X_MOV_LOAD);
@@ -195,18 +174,17 @@ void jit_stubs(struct soft_jit *j)
 
 	j->load_mxcsr = emit_here(&e);
 	move_mxcsr(&e, 2, offsetof(struct soft_vcpu, fpu.mxcsr));
-	emit_v(&e, false, 0xc6, 0, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
-	emit_8(&e, 1);
+	emit_put_byte(&e, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
 	emit_8(&e, 0xc3);
 
 	j->load_x87 = emit_here(&e);
 	emit_8(&e, 0x50); /* push rax */
 	emit_8(&e, 0x52); /* push rdx */
-	put_byte(&e, offsetof(struct soft_vcpu, fpu.x87_header), 1);
+	emit_put_byte(&e, offsetof(struct soft_vcpu, fpu.x87_header), 1);
 	move_x87(&e, 5);
 	emit_8(&e, 0x5a);
 	emit_8(&e, 0x58);
-	put_byte(&e, offsetof(struct soft_vcpu, jit_x87_live), 1);
+	emit_put_byte(&e, offsetof(struct soft_vcpu, jit_x87_live), 1);
 	emit_8(&e, 0xc3);
 	j->code_start = align_up((size_t)(e.p - j->code.rw), 64);
 	j->code.used = j->code_start;

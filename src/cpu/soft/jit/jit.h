@@ -49,8 +49,12 @@ struct soft_jit {
 	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags, *load_mxcsr, *load_x87;
 };
 
-#define JIT_DATA_SIZE  (32u << 20)
-#define JIT_BLOCK_CODE 32768u /* at most, of one block */
+#define JIT_DATA_SIZE (32u << 20)
+/*
+ * At most, of one block. An instruction takes some 200 bytes, and out of the way twice some 50 and
+ * the moves of 16 SIMD registers there and back (16 * 2 * 8): below 1 KiB.
+ */
+#define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 1024u)
 #define JIT_BLOCK_DATA 16384u
 
 /* Six arithmetic flags in RFLAGS. */

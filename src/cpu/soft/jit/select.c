@@ -24,34 +24,11 @@ static const bool listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 #undef CC
 #undef M
 
-int jit_gpr(ZydisRegister r)
-{
-	if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
-		return r - ZYDIS_REGISTER_AL;
-	if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
-		return r - ZYDIS_REGISTER_SPL + 4;
-	if (r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_R15W)
-		return r - ZYDIS_REGISTER_AX;
-	if (r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_R15D)
-		return r - ZYDIS_REGISTER_EAX;
-	if (r >= ZYDIS_REGISTER_RAX && r <= ZYDIS_REGISTER_R15)
-		return r - ZYDIS_REGISTER_RAX;
-	return -1;
-}
-
-const ZydisDecodedOperand *jit_memory(const struct soft_zydis *z)
-{
-	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
-		if (z->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			return &z->op[i];
-	return NULL;
-}
-
 /* Forms of listed instructions that are left to their handlers. */
 static bool can_inline(const struct item *t)
 {
 	const struct soft_zydis *z = &t->z;
-	const ZydisDecodedOperand *m = jit_memory(z);
+	const ZydisDecodedOperand *m = soft_operand_memory(z);
 
 	if (!listed[z->i.mnemonic] || soft_insn_undefined(t->in) ||
 	    (t->in->flags & (INSN_REP | INSN_REPNE)))
@@ -61,7 +38,7 @@ static bool can_inline(const struct item *t)
 	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
 		if (z->op[i].type == ZYDIS_OPERAND_TYPE_POINTER ||
 		    (z->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		     jit_gpr(z->op[i].reg.value) < 0))
+		     soft_operand_gpr(z->op[i].reg.value) < 0))
 			return false; /* segment, control and high byte registers */
 	if (z->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return false;
@@ -102,20 +79,10 @@ static bool can_inline(const struct item *t)
 	return true;
 }
 
-/* Number of an XMM or YMM register, or -1. */
-int jit_simd(ZydisRegister r)
-{
-	if (r >= ZYDIS_REGISTER_XMM0 && r <= ZYDIS_REGISTER_XMM15)
-		return r - ZYDIS_REGISTER_XMM0;
-	if (r >= ZYDIS_REGISTER_YMM0 && r <= ZYDIS_REGISTER_YMM15)
-		return r - ZYDIS_REGISTER_YMM0;
-	return -1;
-}
-
 /* x87 that computes or moves; what reads or writes its control is left to handlers. */
 static bool can_inline_x87(const struct item *t)
 {
-	const ZydisDecodedOperand *m = jit_memory(&t->z);
+	const ZydisDecodedOperand *m = soft_operand_memory(&t->z);
 	const struct fpu_op *op = t->in->aux;
 
 	if (t->in->fn == fpu_run_fwait)
@@ -160,9 +127,9 @@ static bool can_inline_simd(const struct item *t)
 			    o->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
 				return false;
 		} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-			if (jit_simd(o->reg.value) >= 0)
+			if (soft_operand_simd(o) >= 0)
 				simd = true;
-			else if (jit_gpr(o->reg.value) >= 0
+			else if (soft_operand_gpr(o->reg.value) >= 0
 					 ? o->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD
 					 : o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)
 				return false; /* MMX; general registers in VEX.vvvv */

@@ -4,19 +4,9 @@
  */
 #include "cpu/soft/jit/trans.h"
 
-/* --- flags -------------------------------------------------------------------------------- */
-
-/* EFLAGS to v->cc; R15 is lost. */
 void jit_save_flags(struct trans *t)
 {
-	struct emit *e = &t->e;
-
-	emit_8(e, 0x9c); /* pushfq */
-	emit_8(e, 0x41); /* pop r15 */
-	emit_8(e, 0x5f);
-	emit_rr(e, false, 0x81, 4, HOST_R15);
-	emit_32(e, JIT_FLAGS);
-	EMIT_V(e, true, X_MOV_STORE, HOST_R15, cc);
+	emit_save_flags(&t->e);
 	t->where = IN_CC;
 }
 
@@ -71,8 +61,7 @@ static void want_live(struct trans *t, size_t live, const uint8_t *load)
 	struct emit *e = &t->e;
 	uint8_t *there;
 
-	emit_v(e, false, 0x80, 7, live, 1); /* cmp byte, 0 */
-	emit_8(e, 0);
+	emit_byte_is_0(e, live);
 	there = emit_forward(e, X_JNE);
 	emit_jump(e, X_CALL, load);
 	emit_land(e, there);

@@ -65,13 +65,6 @@ bool jit_uses_mxcsr(const struct soft_zydis *z);
 /** jit_sets_mxcsr() - whether MXCSR may unmask something behind it. */
 bool jit_sets_mxcsr(ZydisMnemonic m);
 
-/** jit_gpr(), jit_simd() - number of a general, XMM or YMM register, or -1. */
-int jit_gpr(ZydisRegister r);
-int jit_simd(ZydisRegister r);
-
-/** jit_memory() - the memory operand, or NULL. */
-const ZydisDecodedOperand *jit_memory(const struct soft_zydis *z);
-
 /* --- state.c: flags, SIMD registers and MXCSR, which are here or there ------------------------ */
 
 void jit_save_flags(struct trans *t);

@@ -2,7 +2,7 @@
 /*
  * From a decoded block of 64-bit code to native code, in one pass.
  *
- * Theory of operation: an instruction of the list below is emitted as itself, with its registers
+ * Theory of operation: an instruction that select.c takes is emitted as itself, with its registers
  * renamed (jit.h) and its memory operand replaced by [r13], which holds the host address that the
  * soft TLB gave. Where the TLB has no answer, and for every other instruction, the interpreter's
  * handler runs on a copy of the struct insn: behind the copy stands a second one whose handler
@@ -23,8 +23,6 @@
  * nothing but a jump.
  */
 #include "cpu/soft/jit/trans.h"
-
-/* --- the block ---------------------------------------------------------------------------- */
 
 /* Behind each copy: go on, unless the block was dropped meanwhile. */
 static void h_go_on(struct soft_vcpu *v, const struct insn *in)
@@ -175,7 +173,7 @@ size_t jit_work_size(void)
 bool jit_translate(struct soft_jit *j, struct soft_block *b)
 {
 	struct trans *t = j->work;
-	size_t data = j->data_used;
+	size_t data = j->data_used, start = j->code.used;
 	bool ended = false;
 	uint32_t live;
 	const uint8_t *body;
@@ -203,6 +201,6 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	jit_emit_asides(t);
 	emit_outs(t, poll, live, body);
 	j->code.used = (size_t)(t->e.p - j->code.rw);
-	BUG_ON(j->code.used > j->code.size);
+	BUG_ON(j->code.used - start > JIT_BLOCK_CODE);
 	return true;
 }
