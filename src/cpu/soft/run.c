@@ -7,8 +7,8 @@
  * is anything to look up for. Interrupts are therefore taken at block ends (a few dozen
  * instructions at most), which an architecture without a promise of promptness allows.
  *
- * Single steps (TF, RF, instruction breakpoints, the shadow of STI and MOV SS) use blocks of one
- * instruction, so "after the next instruction" is "after the next block".
+ * Single steps (TF, RF, breakpoints) use blocks of one instruction, so "after the next instruction"
+ * is "after the next block". The shadow of STI and MOV SS lasts a whole block.
  *
  * Exclusive sections: in_guest of every vCPU but the caller's is false while one is held. A vCPU
  * sets in_guest, then looks at excl_pending; the holder sets excl_pending, then looks at in_guest;
@@ -24,8 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* --- futex --------------------------------------------------------------------------------------
- */
+/* --- futex ----------------------------------------------------------------------------------- */
 
 static void futex_wait(atomic_uint *word, unsigned seen)
 {
@@ -38,8 +37,7 @@ static void futex_wake(atomic_uint *word)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* --- attention and exclusive sections
- * -------------------------------------------------------------- */
+/* --- attention and exclusive sections -------------------------------------------------------- */
 
 void soft_attention(struct soft_vcpu *v, unsigned bits)
 {
@@ -122,8 +120,7 @@ void soft_exclusive_end(struct soft_vm *vm, struct soft_vcpu *v)
 		soft_guest_enter(v);
 }
 
-/* --- the local APIC's timer
- * -------------------------------------------------------------------------- */
+/* --- the local APIC's timer ------------------------------------------------------------------ */
 
 static void lapic_wake(void *ctx)
 {
@@ -202,8 +199,7 @@ static void make_timer(struct soft_vcpu *v)
 		timer_settime(v->timer, TIMER_ABSTIME, &v->timer_late, NULL);
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------- */
+/* --- events ---------------------------------------------------------------------------------- */
 
 void soft_halt(struct soft_vcpu *v)
 {
@@ -340,9 +336,7 @@ static bool wait_for_event(struct soft_vcpu *v)
 	return false;
 }
 
-/* --- faults
- * -----------------------------------------------------------------------------------------------
- */
+/* --- faults ---------------------------------------------------------------------------------- */
 
 /* Contributory exceptions and what two of them make: SDM vol. 3A, table 6-5. */
 static bool contributory(int vec)
@@ -431,8 +425,7 @@ static void debug_traps(struct soft_vcpu *v)
 	soft_raise(v, X86_VEC_DB);
 }
 
-/* --- the loop
- * --------------------------------------------------------------------------------------------- */
+/* --- the loop -------------------------------------------------------------------------------- */
 
 /* false: not now, see soft_block_get() */
 static bool run_block(struct soft_vcpu *v, uint32_t mode)
@@ -499,8 +492,12 @@ static void run_loop(struct soft_vcpu *v)
 			continue;
 		}
 		if (UNLIKELY(shadow)) {
+			/* Events wait for the next block's end: that is one instruction at least. */
 			v->shadow = false;
-			run_single(v, true);
+			if (needs_single(v))
+				run_single(v, true);
+			else if (!run_block(v, v->mode))
+				v->shadow = true;
 			continue;
 		}
 		if (UNLIKELY(atomic_load_explicit(&v->attention, memory_order_acquire)) &&

@@ -43,7 +43,7 @@ static bool prepare(struct trans *t)
 	struct soft_jit *j = t->e.j;
 	const struct mem_region *r = mem_find(j->v->vm->mem, b->gpa);
 	const uint8_t *bytes;
-	unsigned off = (unsigned)(b->gpa & 0xfff), inlined = 0;
+	unsigned off = (unsigned)(b->gpa & 0xfff);
 	ZydisDecoder d;
 	uint32_t live = JIT_FLAGS;
 	bool simd = true;
@@ -74,7 +74,6 @@ static bool prepare(struct trans *t)
 		t->x87 |= it->x87;
 		t->fp |= it->simd && jit_uses_mxcsr(&it->z);
 		t->wide |= it->simd && it->z.i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
-		inlined += it->inlined;
 		jit_flags_of(it);
 		copy[0] = *it->in;
 		copy[0].end = (uint16_t)(off + it->in->end);
@@ -86,7 +85,7 @@ static bool prepare(struct trans *t)
 		t->item[i].live = live;
 		live = (live & ~t->item[i].writes) | t->item[i].reads;
 	}
-	return inlined != 0;
+	return true;
 }
 
 /*
