@@ -231,8 +231,8 @@ struct soft_vcpu {
 	uint64_t jit_target;	   /* of an indirect call; what PUSH has from memory */
 	uint64_t jit_key;	   /* generation and rights that the jump cache's entries need */
 	uint32_t jit_mxcsr;	   /* the host's */
-	uint8_t jit_mxcsr_live;	   /* the register holds the guest's */
-	uint8_t jit_x87_live;	   /* the x87 registers hold the guest's; next to the former */
+	uint8_t jit_simd_live;	   /* MXCSR and YMM registers hold the guest's */
+	uint8_t jit_x87_live;	   /* the x87 registers do; next to the former */
 	uint8_t simd_denied; /* SIMD instructions would raise something: their handlers know */
 	uint8_t jit_next;    /* the handler came to its end and wants the next instruction */
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];

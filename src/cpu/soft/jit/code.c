@@ -83,7 +83,7 @@ struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *fro
 {
 	struct aside *a = &t->aside[t->n_aside++];
 
-	*a = (struct aside) { .from = from, .copy = it->copy, .store = t->changed };
+	*a = (struct aside) { .from = from, .copy = it->copy, };
 	return a;
 }
 
@@ -92,7 +92,6 @@ static void rejoin(struct trans *t, const struct item *it, struct aside *a)
 {
 	a->back = emit_here(&t->e);
 	a->reload = it->live && t->where == IN_EFLAGS;
-	a->load = t->loaded;
 }
 
 /* --- instructions ------------------------------------------------------------------------- */
@@ -167,26 +166,6 @@ static void emit_opcode_reg(struct trans *t, const struct soft_zydis *z)
 		emit_v(&t->e, true, X_MOV_STORE, HOST_R15, jit_r_off(guest), 0);
 }
 
-/*
- * Before the instruction: what it names is loaded, also what it only writes, since most leave
- * something of it; behind it (@after): what it wrote has changed.
- */
-static void simd_operands(struct trans *t, const struct soft_zydis *z, bool after)
-{
-	for (unsigned i = 0; i < z->i.operand_count; i++) {
-		const ZydisDecodedOperand *o = &z->op[i];
-		int reg = soft_operand_simd(o);
-
-		if (reg < 0)
-			continue;
-		if (!after && !(t->loaded >> reg & 1))
-			jit_move_simd(t, 0x10, (unsigned)reg);
-		t->loaded |= (uint16_t)(1u << reg);
-		if (after && (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-			t->changed |= (uint16_t)(1u << reg);
-	}
-}
-
 /* #GP unless R13 is aligned: the handler's business. EFLAGS are lost. Returns the jump away. */
 static uint8_t *emit_alignment(struct trans *t, unsigned align)
 {
@@ -249,11 +228,7 @@ static void emit_generic(struct trans *t, const struct item *it)
 		g_rm = (unsigned)soft_operand_gpr(o_rm->reg.value);
 		rm = jit_value_of(e, g_rm, HOST_R15);
 	}
-	if (it->simd)
-		simd_operands(t, z, false);
 	emit_self(e, z, reg, rm, m != NULL);
-	if (it->simd)
-		simd_operands(t, z, true);
 	if (o_reg && reg == HOST_R14 && (o_reg->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 		emit_v(e, true, X_MOV_STORE, HOST_R14, jit_r_off(g_reg), 0);
 	if (o_rm && rm == HOST_R15 && (o_rm->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
@@ -360,8 +335,6 @@ static void emit_leave(struct trans *t, const struct item *it)
 static void emit_handler(struct trans *t, const struct item *it)
 {
 	jit_want_in_cc(t, JIT_FLAGS);
-	jit_store_simd(t);
-	t->loaded = 0;
 	emit_mov_imm(&t->e, HOST_R13, (uintptr_t)it->copy);
 	emit_jump(&t->e, X_CALL, t->e.j->call_handler);
 	jit_want_fp(t);
@@ -382,7 +355,6 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 		return false;
 	}
 	if (z->i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {
-		jit_store_simd(t);
 		jit_emit_flow(t, it);
 		return true;
 	}
@@ -451,7 +423,6 @@ void jit_emit_asides(struct trans *t)
 		if (a->undo_rsp)
 			emit_lea(e, HOST_R12, HOST_R12, -1, 0, a->undo_rsp);
 		emit_mov_imm(e, HOST_R13, (uintptr_t)a->copy);
-		jit_move_simd_set(t, 0x11, a->store);
 		emit_jump(e, X_CALL, e->j->call_handler);
 		if (!a->back) {
 			/* Never reached: the handler leaves the block. */
@@ -460,7 +431,6 @@ void jit_emit_asides(struct trans *t)
 			continue;
 		}
 		jit_want_fp(t);
-		jit_move_simd_set(t, 0x10, a->load);
 		if (a->reload)
 			emit_jump(e, X_CALL, e->j->load_flags);
 		emit_jump(e, X_JMP, a->back);

@@ -49,8 +49,22 @@ static void move_x87(struct emit *e, unsigned op)
 	emit_v(e, true, 0x0fae, op, offsetof(struct soft_vcpu, fpu.x87), 0);
 }
 
+/* VMOVUPS of all YMM registers: to their homes (@op 0x11), or from there (0x10). */
+static void move_simd(struct emit *e, unsigned op)
+{
+	for (unsigned reg = 0; reg < 16; reg++) {
+		const uint8_t *field = e->j->v->fpu.ymm[reg];
+
+		emit_8(e, 0xc5);
+		emit_8(e, (reg & 8 ? 0x00 : 0x80) | 0x7c); /* vvvv none, L = 1, pp = 0 */
+		emit_8(e, op);
+		emit_8(e, (reg & 7) << 3 | 5);
+		emit_32(e, (uint32_t)(field - (emit_here(e) + 4)));
+	}
+}
+
 /*
- * Where the guest's MXCSR or x87 state is in the registers: to where handlers look for it, and the
+ * Where the guest's SIMD or x87 state is in the registers: to where handlers look for it, and the
  * host's into the registers. RAX, RDX and EFLAGS are lost.
  */
 static void leave_fp(struct emit *e)
@@ -58,17 +72,21 @@ static void leave_fp(struct emit *e)
 	uint8_t *skip, *skip2;
 
 	static_assert(offsetof(struct soft_vcpu, jit_x87_live) ==
-			      offsetof(struct soft_vcpu, jit_mxcsr_live) + 1,
+			      offsetof(struct soft_vcpu, jit_simd_live) + 1,
 		      "one compare for both");
 	emit_8(e, 0x66); /* cmp word, 0 */
-	emit_v(e, false, 0x83, 7, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
+	emit_v(e, false, 0x83, 7, offsetof(struct soft_vcpu, jit_simd_live), 1);
 	emit_8(e, 0);
 	skip = emit_forward(e, X_JE);
-	emit_byte_is_0(e, offsetof(struct soft_vcpu, jit_mxcsr_live));
+	emit_byte_is_0(e, offsetof(struct soft_vcpu, jit_simd_live));
 	skip2 = emit_forward(e, X_JE);
+	move_simd(e, 0x11);
+	emit_8(e, 0xc5); /* vzeroupper */
+	emit_8(e, 0xf8);
+	emit_8(e, 0x77);
 	move_mxcsr(e, 3, offsetof(struct soft_vcpu, fpu.mxcsr));
 	move_mxcsr(e, 2, offsetof(struct soft_vcpu, jit_mxcsr));
-	emit_put_byte(e, offsetof(struct soft_vcpu, jit_mxcsr_live), 0);
+	emit_put_byte(e, offsetof(struct soft_vcpu, jit_simd_live), 0);
 	emit_land(e, skip2);
 	emit_byte_is_0(e, offsetof(struct soft_vcpu, jit_x87_live));
 	skip2 = emit_forward(e, X_JE);
@@ -172,9 +190,10 @@ void jit_stubs(struct soft_jit *j)
 	emit_rr(&e, true, X_MOV_LOAD, HOST_RAX, HOST_R13);
 	emit_8(&e, 0xc3);
 
-	j->load_mxcsr = emit_here(&e);
+	j->load_simd = emit_here(&e);
+	move_simd(&e, 0x10);
 	move_mxcsr(&e, 2, offsetof(struct soft_vcpu, fpu.mxcsr));
-	emit_put_byte(&e, offsetof(struct soft_vcpu, jit_mxcsr_live), 1);
+	emit_put_byte(&e, offsetof(struct soft_vcpu, jit_simd_live), 1);
 	emit_8(&e, 0xc3);
 
 	j->load_x87 = emit_here(&e);

@@ -46,15 +46,12 @@ struct soft_jit {
 	size_t data_used;
 	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
-	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags, *load_mxcsr, *load_x87;
+	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags, *load_simd, *load_x87;
 };
 
 #define JIT_DATA_SIZE (32u << 20)
-/*
- * At most, of one block. An instruction takes some 200 bytes, and out of the way twice some 50 and
- * the moves of 16 SIMD registers there and back (16 * 2 * 8): below 1 KiB.
- */
-#define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 1024u)
+/* At most, of one block; an instruction takes some 250 bytes, and out of the way twice some 80. */
+#define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 512u)
 #define JIT_BLOCK_DATA 16384u
 
 /* Six arithmetic flags in RFLAGS. */

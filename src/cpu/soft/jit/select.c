@@ -138,21 +138,6 @@ static bool can_inline_simd(const struct item *t)
 	return simd;
 }
 
-/* Floating-point arithmetic: SDM vol. 2, 2.4, exception types 2, 3 and 11. */
-bool jit_uses_mxcsr(const struct soft_zydis *z)
-{
-	switch (z->i.meta.exception_class) {
-	case ZYDIS_EXCEPTION_CLASS_SSE2:
-	case ZYDIS_EXCEPTION_CLASS_SSE3:
-	case ZYDIS_EXCEPTION_CLASS_AVX2:
-	case ZYDIS_EXCEPTION_CLASS_AVX3:
-	case ZYDIS_EXCEPTION_CLASS_AVX11:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Behind these MXCSR may unmask something: no SIMD is inlined behind them in their block. */
 bool jit_sets_mxcsr(ZydisMnemonic m)
 {

@@ -34,7 +34,6 @@ struct aside {
 	const struct insn *copy;
 	bool reload; /* flags are wanted in EFLAGS there */
 	int32_t undo_rsp;
-	uint16_t store, load; /* SIMD registers before and behind the handler */
 };
 
 struct trans {
@@ -44,11 +43,8 @@ struct trans {
 	struct item item[SOFT_BLOCK_MAX];
 	struct aside aside[2 * SOFT_BLOCK_MAX + 1]; /* two each, three of the last */
 	unsigned n_aside;
-	bool wide;		  /* the block has AVX: whole YMM registers are moved */
-	bool simd;		  /* the block has SIMD */
-	bool fp;		  /* and some that MXCSR matters to */
-	bool x87;		  /* and x87 */
-	uint16_t loaded, changed; /* SIMD registers in host registers */
+	bool simd; /* the block has SIMD or x87 */
+	bool x87;  /* and x87 */
 };
 
 /* --- select.c: which instructions are emitted as themselves ---------------------------------- */
@@ -59,20 +55,14 @@ void jit_select(struct item *it, bool simd);
 /** jit_flags_of() - sets reads, writes and changes of @it, after jit_select(). */
 void jit_flags_of(struct item *it);
 
-/** jit_uses_mxcsr() - whether it computes in floating point. */
-bool jit_uses_mxcsr(const struct soft_zydis *z);
-
 /** jit_sets_mxcsr() - whether MXCSR may unmask something behind it. */
 bool jit_sets_mxcsr(ZydisMnemonic m);
 
-/* --- state.c: flags, SIMD registers and MXCSR, which are here or there ------------------------ */
+/* --- state.c: flags and the FPU's state, which are here or there -------------------------------- */
 
 void jit_save_flags(struct trans *t);
 void jit_want_in_cc(struct trans *t, uint32_t live);
 void jit_want_in_eflags(struct trans *t, uint32_t live);
-void jit_move_simd(struct trans *t, unsigned op, unsigned reg);
-void jit_move_simd_set(struct trans *t, unsigned op, uint16_t set);
-void jit_store_simd(struct trans *t);
 void jit_want_fp(struct trans *t);
 
 /* --- code.c ---------------------------------------------------------------------------------- */

@@ -13,11 +13,10 @@
  * first and are brought back where an instruction reads them. Where they are is known at each
  * place, and each block has an entry for either.
  *
- * SIMD registers live in v->fpu.ymm; a block loads the ones it uses when it first does, into host
- * registers of the same numbers, and stores the changed ones where it ends or calls a handler.
- * A block that computes with floating point loads the guest's MXCSR where that is not in place
- * already; handlers and the loop have the host's. Where SIMD would raise something (CR0.TS, an
- * unmasked exception ...) v->simd_denied keeps blocks with SIMD out.
+ * SIMD registers and MXCSR, and likewise the x87 state, are loaded by the first block that needs
+ * them and stay in the host's registers of the same numbers from block to block, until a handler or
+ * the loop gets control. Where SIMD would raise something (CR0.TS, an unmasked exception ...)
+ * v->simd_denied keeps blocks with SIMD out.
  *
  * v->block_va is the page's address, and the copies count from there: so jumps inside a page need
  * nothing but a jump.
@@ -72,8 +71,6 @@ static bool prepare(struct trans *t)
 			simd = false;
 		t->simd |= it->simd || it->x87;
 		t->x87 |= it->x87;
-		t->fp |= it->simd && jit_uses_mxcsr(&it->z);
-		t->wide |= it->simd && it->z.i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 		jit_flags_of(it);
 		copy[0] = *it->in;
 		copy[0].end = (uint16_t)(off + it->in->end);
@@ -181,8 +178,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	t->e = (struct emit) { .j = j, .p = j->code.rw + align_up(j->code.used, 16) };
 	t->b = b;
 	t->n_aside = 0;
-	t->simd = t->wide = t->fp = t->x87 = false;
-	t->loaded = t->changed = 0;
+	t->simd = t->x87 = false;
 	if (!prepare(t)) {
 		j->data_used = data;
 		return false;
@@ -193,10 +189,8 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	jit_want_fp(t);
 	for (unsigned i = 0; i < b->n && !ended; i++)
 		ended = jit_emit_item(t, &t->item[i]);
-	if (!ended) {
-		jit_store_simd(t);
+	if (!ended)
 		jit_emit_direct(t, (int64_t)(b->gpa & 0xfff) + b->insn[b->n].end);
-	}
 	jit_emit_asides(t);
 	emit_outs(t, poll, live, body);
 	j->code.used = (size_t)(t->e.p - j->code.rw);
