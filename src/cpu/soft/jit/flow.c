@@ -73,7 +73,7 @@ void jit_emit_direct(struct trans *t, int64_t off)
 	struct jit_slot *s;
 
 	if (off < 0 || off >= (int64_t)X86_PAGE_SIZE) {
-		jit_want_in_cc(t, JIT_FLAGS);
+		jit_want_in_cc(t, t->live_behind);
 		EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
 		emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
 		emit_indirect(t, NULL, 0);
@@ -99,7 +99,7 @@ static void emit_jcc(struct trans *t, const struct item *it)
 	enum where where;
 	uint8_t *taken;
 
-	jit_want_in_eflags(t, JIT_FLAGS);
+	jit_want_in_eflags(t, it->live | it->reads);
 	where = t->where;
 	taken = emit_forward(e, X_JCC | (it->z.i.opcode & 0xf));
 	jit_emit_direct(t, next);
@@ -132,7 +132,7 @@ static void emit_call(struct trans *t, const struct item *it)
 	bool direct = it->z.op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	int64_t next = it->off + it->in->len;
 
-	jit_want_in_cc(t, JIT_FLAGS);
+	jit_want_in_cc(t, it->live);
 	if (!direct) {
 		emit_target(t, it);
 		EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_target);

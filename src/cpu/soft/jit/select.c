@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which instructions are emitted as themselves, and what they do to the flags.
+ * Which instructions are emitted as themselves.
  */
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/jit/trans.h"
@@ -10,7 +10,7 @@
 #define M(x)  [ZYDIS_MNEMONIC_##x] = true
 #define CC(x) M(SET##x), M(CMOV##x), M(J##x)
 /* clang-format off */
-static const bool listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+const bool jit_listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	M(ADD), M(OR), M(ADC), M(SBB), M(AND), M(SUB), M(XOR), M(CMP), M(TEST), M(INC), M(DEC),
 	M(NEG), M(NOT), M(MOV), M(MOVZX), M(MOVSX), M(MOVSXD), M(LEA), M(ROL), M(ROR), M(SHL),
 	M(SHR), M(SAR), M(SHLD), M(SHRD), M(IMUL), M(MUL), M(BT), M(BTS), M(BTR), M(BTC), M(BSF),
@@ -30,7 +30,7 @@ static bool can_inline(const struct item *t)
 	const struct soft_zydis *z = &t->z;
 	const ZydisDecodedOperand *m = soft_operand_memory(z);
 
-	if (!listed[z->i.mnemonic] || soft_insn_undefined(t->in) ||
+	if (!jit_listed[z->i.mnemonic] || soft_insn_undefined(t->in) ||
 	    (t->in->flags & (INSN_REP | INSN_REPNE)))
 		return false;
 	if (z->i.mnemonic == ZYDIS_MNEMONIC_NOP)
@@ -155,49 +155,6 @@ bool jit_sets_mxcsr(ZydisMnemonic m)
 	default:
 		return false;
 	}
-}
-
-/* Shifts leave the flags alone where the count is 0. */
-static bool may_keep_flags(const struct soft_zydis *z)
-{
-	unsigned last;
-
-	switch (z->i.mnemonic) {
-	case ZYDIS_MNEMONIC_ROL:
-	case ZYDIS_MNEMONIC_ROR:
-	case ZYDIS_MNEMONIC_SHL:
-	case ZYDIS_MNEMONIC_SHR:
-	case ZYDIS_MNEMONIC_SAR:
-	case ZYDIS_MNEMONIC_SHLD:
-	case ZYDIS_MNEMONIC_SHRD:
-		last = z->i.operand_count_visible - 1u;
-		return z->op[last].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
-		       !(z->op[last].imm.value.u & 0x1f);
-	case ZYDIS_MNEMONIC_BSF:
-	case ZYDIS_MNEMONIC_BSR:
-		return true;
-	default:
-		return false;
-	}
-}
-
-void jit_flags_of(struct item *t)
-{
-	const ZydisAccessedFlags *f = t->z.i.cpu_flags;
-	uint32_t written;
-
-	if (!t->inlined) {
-		/* A handler may look at the flags and change any. */
-		t->reads = JIT_FLAGS;
-		t->changes = true;
-		return;
-	}
-	if (!f)
-		return;
-	written = (f->modified | f->set_0 | f->set_1 | f->undefined) & JIT_FLAGS;
-	t->reads = f->tested & JIT_FLAGS;
-	t->changes = written != 0;
-	t->writes = may_keep_flags(&t->z) ? 0 : written;
 }
 
 void jit_select(struct item *it, bool simd)

@@ -40,6 +40,7 @@ struct trans {
 	struct emit e;
 	struct soft_block *b;
 	enum where where;
+	uint32_t live_behind; /* flags wanted behind the block */
 	struct item item[SOFT_BLOCK_MAX];
 	struct aside aside[2 * SOFT_BLOCK_MAX + 1]; /* two each, three of the last */
 	unsigned n_aside;
@@ -52,11 +53,24 @@ struct trans {
 /** jit_select() - sets inlined and simd of @it, whose z is decoded and whose in is set. */
 void jit_select(struct item *it, bool simd);
 
-/** jit_flags_of() - sets reads, writes and changes of @it, after jit_select(). */
-void jit_flags_of(struct item *it);
+/** jit_listed - by mnemonic: instructions without side effects but those on their operands. */
+extern const bool jit_listed[];
 
 /** jit_sets_mxcsr() - whether MXCSR may unmask something behind it. */
 bool jit_sets_mxcsr(ZydisMnemonic m);
+
+/* --- live.c: flags ---------------------------------------------------------------------------- */
+
+/** jit_flags_of() - sets reads, writes and changes of @it, after jit_select(). */
+void jit_flags_of(struct item *it);
+
+/**
+ * jit_live_at() - flags that may be read before they are overwritten from byte @off of @page on.
+ *
+ * Looks at @budget instructions at most, none outside the page: what changes the page drops the
+ * block that asks as well. Where it cannot tell, a flag is wanted.
+ */
+uint32_t jit_live_at(const ZydisDecoder *d, const uint8_t *page, int64_t off, unsigned budget);
 
 /* --- state.c: flags and the FPU's state, which are here or there -------------------------------- */
 

@@ -9,7 +9,7 @@
  * says "go on", so that a handler which leaves the block is told from one that does not.
  *
  * Flags: a pass from the end finds where each of the six is still wanted; what is behind the
- * block counts as wanting all. The TLB's compare destroys EFLAGS, so wanted flags go to v->cc
+ * block is asked in its page (live.c), else it counts as wanting all. The TLB's compare destroys EFLAGS, so wanted flags go to v->cc
  * first and are brought back where an instruction reads them. Where they are is known at each
  * place, and each block has an entry for either.
  *
@@ -36,6 +36,26 @@ static void h_go_on(struct soft_vcpu *v, const struct insn *in)
 	v->simd_denied = jit_simd_denied(v);
 }
 
+#define LOOK_AHEAD 8
+
+/* Flags wanted behind the block, whose last instruction is @last. */
+static uint32_t live_behind(const ZydisDecoder *d, const uint8_t *page, const struct item *last)
+{
+	int64_t next = last->off + last->in->len;
+	uint32_t live;
+
+	if (!last->inlined)
+		return JIT_FLAGS;
+	if (last->z.i.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
+		return jit_live_at(d, page, next, LOOK_AHEAD);
+	if (!last->z.i.raw.imm[0].is_relative)
+		return JIT_FLAGS;
+	live = jit_live_at(d, page, next + last->in->imm, LOOK_AHEAD);
+	if (last->z.i.meta.category == ZYDIS_CATEGORY_COND_BR)
+		live |= jit_live_at(d, page, next, LOOK_AHEAD);
+	return live;
+}
+
 static bool prepare(struct trans *t)
 {
 	struct soft_block *b = t->b;
@@ -44,7 +64,7 @@ static bool prepare(struct trans *t)
 	const uint8_t *bytes;
 	unsigned off = (unsigned)(b->gpa & 0xfff);
 	ZydisDecoder d;
-	uint32_t live = JIT_FLAGS;
+	uint32_t live;
 	bool simd = true;
 
 	if (!r || (r->kind != MEM_RAM && r->kind != MEM_ROM) ||
@@ -78,6 +98,8 @@ static bool prepare(struct trans *t)
 		it->copy = copy;
 		j->data_used += 2 * sizeof(*copy);
 	}
+	live = live_behind(&d, bytes - off, &t->item[b->n - 1u]);
+	t->live_behind = live;
 	for (unsigned i = b->n; i-- > 0;) {
 		t->item[i].live = live;
 		live = (live & ~t->item[i].writes) | t->item[i].reads;
