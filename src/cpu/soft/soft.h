@@ -123,6 +123,7 @@ struct soft_jc_entry {
 
 struct soft_blocks; /* block.c */
 
+#define SOFT_JIT_GROUPS	   16 /* of accesses that share a TLB look-up, in a block */
 #define SOFT_JIT_JUMP_BITS 11
 #define SOFT_JIT_JUMP(va)  (((va) ^ (va) >> SOFT_JIT_JUMP_BITS) & ((1u << SOFT_JIT_JUMP_BITS) - 1))
 
@@ -235,6 +236,7 @@ struct soft_vcpu {
 	uint8_t jit_x87_live;	   /* the x87 registers do; next to the former */
 	uint8_t simd_denied; /* SIMD instructions would raise something: their handlers know */
 	uint8_t jit_next;    /* the handler came to its end and wants the next instruction */
+	uint64_t jit_delta[SOFT_JIT_GROUPS]; /* host minus guest address, of the running block */
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];
 
 	unsigned excl_depth;  /* nested exclusive sections of its own */
@@ -372,10 +374,14 @@ static ALWAYS_INLINE uint64_t soft_ea(struct soft_vcpu *v, const struct insn *in
 uint64_t soft_load_slow(struct soft_vcpu *v, uint64_t va, unsigned size, unsigned idx);
 void soft_store_slow(struct soft_vcpu *v, uint64_t va, unsigned size, uint64_t val, unsigned idx);
 
-/* Mixed, because buffers are often a multiple of 2 MiB apart. The translator does the same. */
+/*
+ * Mixed, because buffers are often a multiple of 2 MiB apart: bits 28..21 with bits 19..12. Bit 20
+ * stays as it is, so that neighbouring pages never share an entry: an access that crosses a page is
+ * looked up by its first page and compared with its last. The translator does the same.
+ */
 static ALWAYS_INLINE unsigned soft_tlb_index(uint64_t va)
 {
-	return (unsigned)((va ^ va >> SOFT_TLB_BITS) >> X86_PAGE_SHIFT) & (SOFT_TLB_SIZE - 1);
+	return ((uint32_t)va ^ (uint32_t)(va << 3) >> 12) >> X86_PAGE_SHIFT & (SOFT_TLB_SIZE - 1);
 }
 
 static inline struct soft_tlb_set *soft_tlb_set_of(const struct soft_vcpu *v, unsigned idx)

@@ -74,16 +74,27 @@ static inline void emit_rr(struct emit *e, bool w, unsigned op, unsigned reg, un
 	emit_8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
+/** emit_mem() - ModRM, SIB and displacement of [@base + @index + @disp]; @index -1: none. */
+static inline void emit_mem(struct emit *e, unsigned reg, int base, int index, int32_t disp)
+{
+	bool sib = index >= 0 || (base & 7) == 4, short_disp = disp >= -128 && disp <= 127;
+
+	emit_8(e, (short_disp ? 0x40u : 0x80u) | (reg & 7) << 3 | (sib ? 4 : (unsigned)base & 7));
+	if (sib)
+		emit_8(e, (index < 0 ? 4u : (unsigned)index & 7) << 3 | ((unsigned)base & 7));
+	if (short_disp)
+		emit_8(e, (uint8_t)disp);
+	else
+		emit_32(e, (uint32_t)disp);
+}
+
 /** emit_rm() - @op with [@base + @disp]. */
 static inline void emit_rm(struct emit *e, bool w, unsigned op, unsigned reg, unsigned base,
 			   int32_t disp)
 {
 	emit_rex(e, w, reg, 0, base, false);
 	emit_op(e, op);
-	emit_8(e, 0x80 | (reg & 7) << 3 | (base & 7));
-	if ((base & 7) == 4)
-		emit_8(e, 0x24);
-	emit_32(e, (uint32_t)disp);
+	emit_mem(e, reg, (int)base, -1, disp);
 }
 
 /** emit_v() - @op with a field of the vCPU at @off; @imm bytes of immediate will follow. */
@@ -99,6 +110,12 @@ static inline void emit_v(struct emit *e, bool w, unsigned op, unsigned reg, siz
 }
 
 #define EMIT_V(e, w, op, reg, field) emit_v(e, w, op, reg, offsetof(struct soft_vcpu, field), 0)
+
+/** emit_add_v() - ADD of a field. */
+static inline void emit_add_v(struct emit *e, unsigned reg, size_t off)
+{
+	emit_v(e, true, 0x03, reg, off, 0);
+}
 
 /** emit_lea() - LEA @dst, [@base + (@index << @scale) + @disp]; -1: no such register. */
 static inline void emit_lea(struct emit *e, unsigned dst, int base, int index, unsigned scale,

@@ -114,9 +114,10 @@ static void emit_target(struct trans *t, const struct item *it)
 	struct emit *e = &t->e;
 
 	if (it->in->flags & INSN_MEM) {
-		jit_emit_operand(t, it);
-		jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
-		emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R13, 0);
+		struct aside *leaves;
+		struct mref ref = jit_reach_operand(t, it, it->live, 0, &leaves);
+
+		emit_mref(e, true, X_MOV_LOAD, HOST_R13, &ref);
 	} else {
 		unsigned src = jit_value_of(e, (unsigned)soft_operand_gpr(it->z.op[0].reg.value),
 					    HOST_R13);
@@ -131,24 +132,23 @@ static void emit_call(struct trans *t, const struct item *it)
 	struct emit *e = &t->e;
 	bool direct = it->z.op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 	int64_t next = it->off + it->in->len;
+	struct aside *leaves;
+	struct mref ref;
 
-	jit_want_in_cc(t, it->live);
 	if (!direct) {
 		emit_target(t, it);
 		EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_target);
-	}
-	emit_lea(e, HOST_R13, HOST_R12, -1, 0, -8);
-	jit_add_aside(t, it, jit_emit_tlb(t, 8, true));
-	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, block_va);
-	emit_lea(e, HOST_R15, HOST_R15, -1, 0, (int32_t)next);
-	if (!direct) {
 		/* A target that is not canonical must not change the stack: its handler says so. */
-		EMIT_V(e, true, X_MOV_LOAD, HOST_R14, jit_target);
+		jit_want_in_cc(t, it->live);
+		emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
 		emit_canonical(e);
-		EMIT_V(e, true, 0x3b, HOST_R14, jit_target);
+		emit_rr(e, true, 0x3b, HOST_R14, HOST_R13);
 		jit_add_aside(t, it, emit_forward(e, X_JNE));
 	}
-	emit_rm(e, true, X_MOV_STORE, HOST_R15, HOST_R13, 0);
+	ref = jit_reach_stack(t, it, true, &leaves);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, block_va);
+	emit_lea(e, HOST_R15, HOST_R15, -1, 0, (int32_t)next);
+	emit_mref(e, true, X_MOV_STORE, HOST_R15, &ref);
 	emit_lea(e, HOST_R12, HOST_R12, -1, 0, -8);
 	if (direct) {
 		jit_emit_direct(t, next + it->in->imm);
@@ -162,11 +162,11 @@ static void emit_ret(struct trans *t, const struct item *it)
 {
 	int32_t pop = 8 + (uint16_t)it->in->imm;
 	struct emit *e = &t->e;
+	struct aside *leaves;
+	struct mref ref = jit_reach_stack(t, it, false, &leaves);
 
-	jit_want_in_cc(t, JIT_FLAGS);
-	emit_rr(e, true, X_MOV_LOAD, HOST_R13, HOST_R12);
-	jit_add_aside(t, it, jit_emit_tlb(t, 8, false));
-	emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R13, 0);
+	jit_want_in_cc(t, it->live);
+	emit_mref(e, true, X_MOV_LOAD, HOST_R13, &ref);
 	emit_lea(e, HOST_R12, HOST_R12, -1, 0, pop);
 	emit_indirect(t, it, -pop);
 }

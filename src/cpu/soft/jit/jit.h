@@ -50,8 +50,11 @@ struct soft_jit {
 };
 
 #define JIT_DATA_SIZE (32u << 20)
-/* At most, of one block; an instruction takes some 250 bytes, and out of the way twice some 80. */
-#define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 512u)
+/*
+ * At most, of one block, whose code may be there twice: an instruction takes some 300 bytes each
+ * time, and thrice some 60 out of the way.
+ */
+#define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 1024u)
 #define JIT_BLOCK_DATA 16384u
 
 /* Six arithmetic flags in RFLAGS. */

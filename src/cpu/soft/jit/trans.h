@@ -12,8 +12,30 @@
 
 enum where { IN_EFLAGS, IN_CC };
 
+/** A memory access of an instruction. */
+struct access {
+	int group;   /* of trans.group, -1: none */
+	bool first;  /* the group's look-up is made here */
+	int64_t off; /* of the access, from the same zero as its group's bounds */
+};
+
+enum { ACCESS_OPERAND, ACCESS_STACK, ACCESS_COUNT };
+
+/** Accesses that one TLB look-up serves: group.c. */
+struct group {
+	int64_t lo, hi; /* the bytes [lo, hi) */
+	bool write;
+};
+
+/** Where memory is: [base + index + disp]; index -1: none. */
+struct mref {
+	int base, index;
+	int32_t disp;
+};
+
 /** An instruction while its block is translated. */
 struct item {
+	struct access access[ACCESS_COUNT];
 	struct soft_zydis z;
 	const struct insn *in;
 	const struct insn *copy;
@@ -30,9 +52,13 @@ struct item {
 /* Code out of the way, emitted behind the block. */
 struct aside {
 	uint8_t *from, *from2; /* jumps to land here; the second may be NULL */
-	const uint8_t *back;   /* where to go on, NULL: the handler leaves the block */
 	const struct insn *copy;
-	bool reload; /* flags are wanted in EFLAGS there */
+	unsigned item;
+	bool to_plain; /* no handler: on to the item's plain code */
+	bool rejoin;   /* the handler comes back, to... */
+	bool plain;    /* the next item's plain code, or */
+	const uint8_t *back;
+	bool reload; /* where flags are wanted in EFLAGS */
 	int32_t undo_rsp;
 };
 
@@ -42,8 +68,18 @@ struct trans {
 	enum where where;
 	uint32_t live_behind; /* flags wanted behind the block */
 	struct item item[SOFT_BLOCK_MAX];
-	struct aside aside[2 * SOFT_BLOCK_MAX + 1]; /* two each, three of the last */
+	struct aside
+		aside[6 * SOFT_BLOCK_MAX + 2]; /* three each in either code, four of the last */
 	unsigned n_aside;
+	/*
+	 * A block with groups has its code twice: with groups, and plain from the first group on.
+	 * The latter is where to go when a look-up fails or a handler came between.
+	 */
+	struct group group[SOFT_JIT_GROUPS];
+	unsigned n_groups, grouped_from;
+	bool plain; /* it is being emitted */
+	const uint8_t *plain_at[SOFT_BLOCK_MAX + 1];
+	enum where plain_where[SOFT_BLOCK_MAX + 1];
 	bool simd; /* the block has SIMD or x87 */
 	bool x87;  /* and x87 */
 };
@@ -72,7 +108,8 @@ void jit_flags_of(struct item *it);
  */
 uint32_t jit_live_at(const ZydisDecoder *d, const uint8_t *page, int64_t off, unsigned budget);
 
-/* --- state.c: flags and the FPU's state, which are here or there -------------------------------- */
+/* --- state.c: flags and the FPU's state, which are here or there --------------------------------
+ */
 
 void jit_save_flags(struct trans *t);
 void jit_want_in_cc(struct trans *t, uint32_t live);
@@ -98,11 +135,52 @@ void jit_emit_direct(struct trans *t, int64_t off);
 /** jit_emit_leave() - out to the loop at the linear address in R13. */
 void jit_emit_leave(struct trans *t);
 
-/* Parts that code.c has and flow.c needs too. */
-struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *from);
+/* --- group.c --------------------------------------------------------------------------------- */
+
+/** jit_find_groups() - of the first @n items, whose accesses are all without a group. */
+void jit_find_groups(struct trans *t, unsigned n);
+
+/* --- memory.c -------------------------------------------------------------------------------- */
+
+/** jit_value_of() - a guest register's value in a host register: its own, or @scratch. */
 unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch);
-void jit_emit_operand(struct trans *t, const struct item *it);
-uint8_t *jit_emit_tlb(struct trans *t, unsigned size, bool write);
+
+/** jit_emit_address() - offset of the operand to @dst, R13 or a register; R14, R15 are lost. */
+void jit_emit_address(struct trans *t, const struct item *it, unsigned dst);
+
+/**
+ * jit_reach_operand(), jit_reach_stack() - code that finds the operand, or what is pushed or
+ * popped. R13 to R15 are lost; the result uses R13 and maybe R15. @through: flags wanted behind the
+ * look-up;
+ * @wanted: those wanted in EFLAGS then, 0: they may be anywhere. *@out: NULL, or to be given to
+ * jit_rejoin() behind the instruction, unless its handler never comes back.
+ */
+struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t through,
+			      uint32_t wanted, struct aside **out);
+struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, struct aside **out);
+
+/** jit_add_aside() - where @from jumps: the handler of @it. */
+struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *from);
+
+/** jit_rejoin() - the handler did the whole instruction: on from here, or as good as here. */
+void jit_rejoin(struct trans *t, struct aside *a);
+
+/** emit_mref() - @op with memory. */
+static inline void emit_mref(struct emit *e, bool w, unsigned op, unsigned reg,
+			     const struct mref *m)
+{
+	emit_rex(e, w, reg, m->index < 0 ? 0 : (unsigned)m->index, (unsigned)m->base, false);
+	emit_op(e, op);
+	emit_mem(e, reg, m->base, m->index, m->disp);
+}
+
+/** jit_stack_disp() - of what is pushed or popped, from RSP (LEAVE: from RBP). */
+static inline int32_t jit_stack_disp(const struct item *it)
+{
+	return it->z.i.mnemonic == ZYDIS_MNEMONIC_PUSH || it->z.i.mnemonic == ZYDIS_MNEMONIC_CALL
+		       ? -8
+		       : 0;
+}
 
 /** jit_host_of() - the host register of a guest's, or -1 where that lives in v->r. */
 static inline int jit_host_of(unsigned guest)

@@ -9,9 +9,9 @@
  * says "go on", so that a handler which leaves the block is told from one that does not.
  *
  * Flags: a pass from the end finds where each of the six is still wanted; what is behind the
- * block is asked in its page (live.c), else it counts as wanting all. The TLB's compare destroys EFLAGS, so wanted flags go to v->cc
- * first and are brought back where an instruction reads them. Where they are is known at each
- * place, and each block has an entry for either.
+ * block is asked in its page (live.c), else it counts as wanting all. The TLB's compare destroys
+ * EFLAGS, so wanted flags go to v->cc first and are brought back where an instruction reads them.
+ * Where they are is known at each place, and each block has an entry for either.
  *
  * SIMD registers and MXCSR, and likewise the x87 state, are loaded by the first block that needs
  * them and stay in the host's registers of the same numbers from block to block, until a handler or
@@ -80,6 +80,8 @@ static bool prepare(struct trans *t)
 		it->off = (uint16_t)(off + it->in->end - it->in->len);
 		it->z.mode = SOFT_MODE_64;
 		it->reads = it->writes = 0;
+		for (unsigned k = 0; k < ACCESS_COUNT; k++)
+			it->access[k] = (struct access) { .group = -1 };
 		it->changes = false;
 		decoded = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes + it->in->end - it->in->len,
 							      it->in->len, &it->z.i, it->z.op)) &&
@@ -188,11 +190,32 @@ size_t jit_work_size(void)
 	return sizeof(struct trans);
 }
 
+/* The items from @from on, and the way to the next block. */
+static void emit_items(struct trans *t, unsigned from)
+{
+	const struct soft_block *b = t->b;
+	bool ended = false;
+
+	for (unsigned i = from; i < b->n && !ended; i++) {
+		if (t->plain) {
+			t->plain_at[i] = emit_here(&t->e);
+			t->plain_where[i] = t->where;
+		}
+		ended = jit_emit_item(t, &t->item[i]);
+	}
+	if (ended)
+		return;
+	if (t->plain) {
+		t->plain_at[b->n] = emit_here(&t->e);
+		t->plain_where[b->n] = t->where;
+	}
+	jit_emit_direct(t, (int64_t)(b->gpa & 0xfff) + b->insn[b->n].end);
+}
+
 bool jit_translate(struct soft_jit *j, struct soft_block *b)
 {
 	struct trans *t = j->work;
 	size_t data = j->data_used, start = j->code.used;
-	bool ended = false;
 	uint32_t live;
 	const uint8_t *body;
 	uint8_t *poll;
@@ -209,10 +232,14 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	poll = emit_entry(t, live);
 	body = emit_here(&t->e);
 	jit_want_fp(t);
-	for (unsigned i = 0; i < b->n && !ended; i++)
-		ended = jit_emit_item(t, &t->item[i]);
-	if (!ended)
-		jit_emit_direct(t, (int64_t)(b->gpa & 0xfff) + b->insn[b->n].end);
+	jit_find_groups(t, b->n);
+	t->plain = false;
+	emit_items(t, 0);
+	if (t->n_groups) {
+		t->plain = true;
+		t->where = IN_CC;
+		emit_items(t, t->grouped_from);
+	}
 	jit_emit_asides(t);
 	emit_outs(t, poll, live, body);
 	j->code.used = (size_t)(t->e.p - j->code.rw);

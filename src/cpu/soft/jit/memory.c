@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Native code that reaches guest memory: addresses, the TLB, and look-ups shared by a group.
+ */
+#include "cpu/soft/fpu.h"
+#include "cpu/soft/jit/trans.h"
+
+/* A guest register's value in some host register: its own, or @scratch. */
+unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch)
+{
+	int host = jit_host_of(guest);
+
+	if (host >= 0)
+		return (unsigned)host;
+	emit_v(e, true, X_MOV_LOAD, scratch, jit_r_off(guest), 0);
+	return scratch;
+}
+
+/* Linear address of the operand and @more to @dst (R13, or a register of LEA's); R14, R15 lost. */
+static void emit_address_more(struct trans *t, const struct item *it, unsigned dst, int64_t more)
+{
+	const struct insn *in = it->in;
+	struct emit *e = &t->e;
+	int32_t disp = (int32_t)(in->disp + more);
+	int base = -1, index = -1;
+
+	if (in->ea == INSN_EA_RIP || (in->flags & INSN_ABS_RIP)) {
+		EMIT_V(e, true, X_MOV_LOAD, HOST_R15, block_va);
+		/* Not added up here: the sum may be more than 32 bits. */
+		emit_lea(e, HOST_R15, HOST_R15, -1, 0, it->off + in->len);
+		emit_lea(e, dst, HOST_R15, -1, 0, disp);
+		return;
+	}
+	if (in->base != INSN_REG_NONE)
+		base = (int)jit_value_of(e, in->base / 8, HOST_R15);
+	if (in->index != INSN_REG_NONE)
+		index = (int)jit_value_of(e, in->index / 8, HOST_R14);
+	emit_lea(e, dst, base, index, in->scale, disp);
+}
+
+void jit_emit_address(struct trans *t, const struct item *it, unsigned dst)
+{
+	emit_address_more(t, it, dst, 0);
+}
+
+/* With its segment's base to R13; EFLAGS are lost. */
+static void emit_linear(struct trans *t, const struct item *it, int64_t more)
+{
+	emit_address_more(t, it, HOST_R13, more);
+	if (it->in->ea == INSN_EA_GENERIC)
+		emit_v(&t->e, true, 0x03, HOST_R13,
+		       offsetof(struct soft_vcpu, seg[it->in->seg].base), 0);
+}
+
+/*
+ * The TLB's entry for the linear address in R13 to R14; R15 and EFLAGS are lost. Returns the jump
+ * away where it has none.
+ */
+static uint8_t *emit_lookup(struct trans *t, unsigned size, bool write)
+{
+	struct emit *e = &t->e;
+
+	/* soft_tlb_index() */
+	emit_8(e, 0x46); /* lea r14d, [r13 * 8] */
+	emit_8(e, 0x8d);
+	emit_8(e, 0x34);
+	emit_8(e, 0xed);
+	emit_32(e, 0);
+	emit_rr(e, false, 0xc1, 5, HOST_R14); /* shr */
+	emit_8(e, 12);
+	emit_rr(e, false, 0x33, HOST_R14, HOST_R13); /* xor */
+	emit_rr(e, false, 0xc1, 5, HOST_R14);	     /* shr r14d, 12 - 6: entries of 64 bytes */
+	emit_8(e, X86_PAGE_SHIFT - 6);
+	emit_rr(e, false, 0x81, 4, HOST_R14);
+	emit_32(e, (SOFT_TLB_SIZE - 1) << 6);
+	EMIT_V(e, true, 0x03, HOST_R14, tlb); /* add */
+	if (size > 1)
+		emit_lea(e, HOST_R15, HOST_R13, -1, 0, (int32_t)size - 1);
+	else
+		emit_rr(e, true, X_MOV_LOAD, HOST_R15, HOST_R13);
+	emit_rr(e, true, 0x81, 4, HOST_R15); /* and r15, ~fffh */
+	emit_32(e, 0xfffff000u);
+	EMIT_V(e, true, 0x0b, HOST_R15, epoch); /* or */
+	emit_rm(e, true, 0x3b, HOST_R15, HOST_R14,
+		write ? offsetof(struct soft_tlb_entry, w) : offsetof(struct soft_tlb_entry, r));
+	return emit_forward(e, X_JNE);
+}
+
+/* R13 from linear to host address, or away. */
+static uint8_t *emit_tlb(struct trans *t, unsigned size, bool write)
+{
+	uint8_t *away = emit_lookup(t, size, write);
+
+	emit_rm(&t->e, true, 0x03, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
+	return away;
+}
+
+/* #GP unless R13 is aligned: the handler's business. EFLAGS are lost. Returns the jump away. */
+static uint8_t *emit_alignment(struct trans *t, unsigned align)
+{
+	emit_rr(&t->e, false, 0xf7, 0, HOST_R13); /* test r13d, imm */
+	emit_32(&t->e, align - 1);
+	return emit_forward(&t->e, X_JNE);
+}
+
+struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *from)
+{
+	struct aside *a = &t->aside[t->n_aside++];
+
+	*a = (struct aside) { .from = from, .copy = it->copy, .item = (unsigned)(it - t->item) };
+	return a;
+}
+
+void jit_rejoin(struct trans *t, struct aside *a)
+{
+	if (!a)
+		return;
+	a->rejoin = true;
+	a->plain = !t->plain && t->n_groups && a->item >= t->grouped_from;
+	a->back = emit_here(&t->e);
+	a->reload = t->item[a->item].live && t->where == IN_EFLAGS;
+}
+
+/* --- one look-up for a group ---------------------------------------------------------------- */
+
+static size_t delta_off(int group)
+{
+	return offsetof(struct soft_vcpu, jit_delta) + (unsigned)group * 8;
+}
+
+/*
+ * The look-up for the whole group; what is to be added to the address that jit_group_ref() makes
+ * stays in R13 and in the group's slot. Where it fails, on to the plain code of this instruction.
+ */
+static void emit_group_lookup(struct trans *t, const struct item *it, const struct access *a)
+{
+	const struct group *g = &t->group[a->group];
+	struct emit *e = &t->e;
+	bool stack = a == &it->access[ACCESS_STACK];
+	struct aside *s;
+
+	if (stack)
+		emit_lea(e, HOST_R13,
+			 it->z.i.mnemonic == ZYDIS_MNEMONIC_LEAVE ? HOST_RBP : HOST_R12, -1, 0,
+			 (int32_t)(g->lo - a->off) + jit_stack_disp(it));
+	else
+		emit_linear(t, it, g->lo - a->off);
+	s = jit_add_aside(t, it, emit_lookup(t, (unsigned)(g->hi - g->lo), g->write));
+	s->to_plain = true;
+	emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
+	if (!stack && it->in->ea == INSN_EA_RIP)
+		emit_add_v(e, HOST_R13, offsetof(struct soft_vcpu, block_va));
+	else if (!stack && it->in->ea == INSN_EA_GENERIC)
+		emit_add_v(e, HOST_R13, offsetof(struct soft_vcpu, seg[it->in->seg].base));
+	emit_v(e, true, X_MOV_STORE, HOST_R13, delta_off(a->group), 0);
+}
+
+/* The operand's place with the group's delta in R13; R15 may be lost, flags stay. */
+static struct mref group_operand(struct trans *t, const struct item *it)
+{
+	const struct insn *in = it->in;
+	struct emit *e = &t->e;
+	int base = -1, index;
+
+	if (in->ea == INSN_EA_RIP)
+		return (struct mref) { HOST_R13, -1, in->disp + it->off + in->len };
+	if (in->ea == INSN_EA_GENERIC)
+		return (struct mref) { HOST_R13, -1, in->disp };
+	if (in->base != INSN_REG_NONE)
+		base = (int)jit_value_of(e, in->base / 8, HOST_R15);
+	if (in->index != INSN_REG_NONE) {
+		index = (int)jit_value_of(e, in->index / 8, HOST_R14);
+		emit_lea(e, HOST_R15, base, index, in->scale, 0);
+		base = HOST_R15;
+	}
+	if (base < 0)
+		return (struct mref) { HOST_R13, -1, in->disp };
+	return (struct mref) { base, HOST_R13, in->disp };
+}
+
+/* --- any access ----------------------------------------------------------------------------- */
+
+static bool in_group(const struct trans *t, const struct access *a)
+{
+	return !t->plain && a->group >= 0;
+}
+
+struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, struct aside **out)
+{
+	const struct access *a = &it->access[ACCESS_STACK];
+	int base = it->z.i.mnemonic == ZYDIS_MNEMONIC_LEAVE ? HOST_RBP : HOST_R12;
+	int32_t disp = jit_stack_disp(it);
+	struct emit *e = &t->e;
+
+	*out = NULL;
+	if (!in_group(t, a)) {
+		jit_want_in_cc(t, it->live);
+		emit_lea(e, HOST_R13, base, -1, 0, disp);
+		*out = jit_add_aside(t, it, emit_tlb(t, 8, write));
+		return (struct mref) { HOST_R13, -1, 0 };
+	}
+	if (a->first) {
+		jit_want_in_cc(t, it->live);
+		emit_group_lookup(t, it, a);
+	} else {
+		emit_v(e, true, X_MOV_LOAD, HOST_R13, delta_off(a->group), 0);
+	}
+	return (struct mref) { base, HOST_R13, disp };
+}
+
+struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t through,
+			      uint32_t wanted, struct aside **out)
+{
+	const struct access *a = &it->access[ACCESS_OPERAND];
+	const ZydisDecodedOperand *m = soft_operand_memory(&it->z);
+	bool write = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+	unsigned size = m->size / 8, align = it->simd ? fpu_alignment(&it->z, size) : 0;
+	uint8_t *misaligned = NULL;
+	struct emit *e = &t->e;
+
+	*out = NULL;
+	if (in_group(t, a)) {
+		bool there = false;
+
+		if (a->first) {
+			jit_want_in_cc(t, through);
+			emit_group_lookup(t, it, a);
+			there = true;
+		}
+		if (wanted && t->where == IN_CC) {
+			jit_want_in_eflags(t, wanted);
+			there = false;
+		}
+		if (!there)
+			emit_v(e, true, X_MOV_LOAD, HOST_R13, delta_off(a->group), 0);
+		return group_operand(t, it);
+	}
+	jit_want_in_cc(t, through);
+	emit_linear(t, it, 0);
+	if (align > 1)
+		misaligned = emit_alignment(t, align);
+	*out = jit_add_aside(t, it, emit_tlb(t, size, write));
+	(*out)->from2 = misaligned;
+	if (wanted) {
+		/* R13 is in use. */
+		emit_8(e, 0x41); /* push r13 */
+		emit_8(e, 0x55);
+		jit_want_in_eflags(t, wanted);
+		emit_8(e, 0x41); /* pop r13 */
+		emit_8(e, 0x5d);
+	}
+	return (struct mref) { HOST_R13, -1, 0 };
+}
