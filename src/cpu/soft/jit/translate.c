@@ -100,7 +100,8 @@ static bool prepare(struct trans *t)
 		it->copy = copy;
 		j->data_used += 2 * sizeof(*copy);
 	}
-	live = live_behind(&d, bytes - off, &t->item[b->n - 1u]);
+	live = b->mode & SOFT_MODE_SINGLE ? JIT_FLAGS
+					  : live_behind(&d, bytes - off, &t->item[b->n - 1u]);
 	t->live_behind = live;
 	for (unsigned i = b->n; i-- > 0;) {
 		t->item[i].live = live;
