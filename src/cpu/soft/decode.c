@@ -199,7 +199,7 @@ static const struct row rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[M(OUTSW)] = { op_pick_string, STR_OUTS, false },
 	[M(OUTSD)] = { op_pick_string, STR_OUTS, false },
 	[M(CLI)] = { op_pick_sys, SYS_CLI, true },
-	[M(STI)] = { op_pick_sys, SYS_STI, true },
+	[M(STI)] = { op_pick_sys, SYS_STI, false },
 	[M(HLT)] = { op_pick_sys, SYS_HLT, true },
 	[M(IN)] = { op_pick_sys, SYS_IN, true },
 	[M(OUT)] = { op_pick_sys, SYS_OUT, true },
@@ -272,7 +272,7 @@ static uint8_t reg_off(ZydisRegister r)
 {
 	int gpr;
 
-	if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
+	if (soft_operand_high(r))
 		return (uint8_t)((r - ZYDIS_REGISTER_AH) * 8 + 1);
 	gpr = soft_operand_gpr(r);
 	return gpr < 0 ? INSN_REG_NONE : (uint8_t)(gpr * 8);

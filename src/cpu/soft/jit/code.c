@@ -30,18 +30,20 @@ static void emit_vex(struct emit *e, const struct soft_zydis *z, unsigned reg, u
 static void emit_legacy(struct emit *e, const struct soft_zydis *z, unsigned opcode, unsigned reg,
 			unsigned index, unsigned rm)
 {
-	bool byte_reg = false;
+	bool byte_reg = false, high = false;
 
 	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
-		if (z->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && z->op[i].size == 8)
+		if (z->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && z->op[i].size == 8) {
 			byte_reg = true;
+			high |= soft_operand_high(z->op[i].reg.value);
+		}
 	for (unsigned i = 0; i < z->i.raw.prefix_count; i++) {
 		uint8_t prefix = z->i.raw.prefixes[i].value;
 
 		if (prefix == 0x66 || prefix == 0xf2 || prefix == 0xf3 || prefix == 0xf0)
 			emit_8(e, prefix);
 	}
-	emit_rex(e, z->i.raw.rex.W, reg, index, rm, byte_reg);
+	emit_rex(e, z->i.raw.rex.W, reg, index, rm, byte_reg && !high);
 	if (z->i.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		emit_8(e, 0x0f);
 	if (z->i.opcode_map == ZYDIS_OPCODE_MAP_0F38)
@@ -109,14 +111,14 @@ static void emit_generic(struct trans *t, const struct item *it)
 	if (o_reg && soft_operand_simd(o_reg) >= 0) {
 		reg = (unsigned)soft_operand_simd(o_reg);
 		o_reg = NULL;
-	} else if (o_reg) {
+	} else if (o_reg && !soft_operand_high(o_reg->reg.value)) {
 		g_reg = (unsigned)soft_operand_gpr(o_reg->reg.value);
 		reg = jit_value_of(e, g_reg, HOST_R14);
 	}
 	if (o_rm && soft_operand_simd(o_rm) >= 0) {
 		rm = (unsigned)soft_operand_simd(o_rm);
 		o_rm = NULL;
-	} else if (o_rm) {
+	} else if (o_rm && !soft_operand_high(o_rm->reg.value)) {
 		g_rm = (unsigned)soft_operand_gpr(o_rm->reg.value);
 		rm = jit_value_of(e, g_rm, HOST_R15);
 	}
@@ -242,11 +244,13 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 		jit_emit_flow(t, it);
 		return true;
 	}
-	switch (z->i.mnemonic) {
-	case ZYDIS_MNEMONIC_NOP:
-	case ZYDIS_MNEMONIC_ENDBR32:
-	case ZYDIS_MNEMONIC_ENDBR64:
+	if (jit_is_nop(z->i.mnemonic))
 		return false;
+	if (it->system) {
+		jit_emit_system(t, it);
+		return false;
+	}
+	switch (z->i.mnemonic) {
 	case ZYDIS_MNEMONIC_LEA:
 		emit_lea_insn(t, it);
 		return false;
@@ -280,11 +284,12 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 		emit_generic(t, it);
 		return false;
 	}
-	if (z->i.opcode_map == ZYDIS_OPCODE_MAP_0F || (z->i.opcode & 0xf0) == 0xb0) {
+	if ((z->i.opcode_map == ZYDIS_OPCODE_MAP_0F || (z->i.opcode & 0xf0) == 0xb0) &&
+	    !soft_operand_high(z->op[0].reg.value)) {
 		emit_opcode_reg(t, z);
 		return false;
 	}
-	/* AL, AX, EAX or RAX with an immediate: there is no ModRM and nothing to rename. */
+	/* AL, AX, EAX or RAX with an immediate, or MOV to AH: nothing to rename. */
 	if (it->reads || it->changes)
 		jit_want_in_eflags(t, (it->live & ~it->writes) | it->reads);
 	emit_legacy(&t->e, z, z->i.opcode, 0, 0, 0);

@@ -7,7 +7,6 @@
  * accesses whose addresses have the same roots differ by a known distance. A handler may change
  * registers, mappings and the rights to pages with code, so nothing outlives it.
  */
-#include "cpu/soft/fpu.h"
 #include "cpu/soft/jit/trans.h"
 
 #include <stdlib.h>
@@ -143,6 +142,7 @@ static void follow(struct finder *f, const struct item *it)
 
 	switch (z->i.mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_PUSHFQ:
 		move_by(f, CPU_RSP, -8);
 		return;
 	case ZYDIS_MNEMONIC_POP:
@@ -179,9 +179,12 @@ static void follow(struct finder *f, const struct item *it)
 	}
 	for (unsigned i = 0; i < z->i.operand_count; i++) {
 		const ZydisDecodedOperand *o = &z->op[i];
-		int reg = o->type == ZYDIS_OPERAND_TYPE_REGISTER ? soft_operand_gpr(o->reg.value)
-								 : -1;
+		int reg = -1;
 
+		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER)
+			reg = soft_operand_high(o->reg.value)
+				      ? (int)o->reg.value - ZYDIS_REGISTER_AH
+				      : soft_operand_gpr(o->reg.value);
 		if (reg >= 0 && (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 			new_root(f, (unsigned)reg);
 	}
@@ -191,16 +194,17 @@ static void find(struct finder *f, struct item *it)
 {
 	const ZydisDecodedOperand *m;
 
-	if (!it->inlined) {
+	if (!it->inlined || it->z.i.mnemonic == ZYDIS_MNEMONIC_SWAPGS) {
 		all_new(f);
 		return;
 	}
 	m = soft_operand_memory(&it->z);
-	if (m && m->mem.type == ZYDIS_MEMOP_TYPE_MEM && it->z.i.mnemonic != ZYDIS_MNEMONIC_NOP &&
-	    (!it->simd || fpu_alignment(&it->z, m->size / 8) <= 1))
+	if (m && m->mem.type == ZYDIS_MEMOP_TYPE_MEM && !jit_is_nop(it->z.i.mnemonic) &&
+	    jit_alignment(it, m->size / 8) <= 1)
 		add_operand(f, it, m);
 	switch (it->z.i.mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_PUSHFQ:
 	case ZYDIS_MNEMONIC_CALL:
 		add_stack(f, it, f->reg[CPU_RSP], -8, true);
 		break;

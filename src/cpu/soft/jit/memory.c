@@ -95,6 +95,13 @@ static uint8_t *emit_tlb(struct trans *t, unsigned size, bool write)
 	return away;
 }
 
+unsigned jit_alignment(const struct item *it, unsigned size)
+{
+	if (it->z.i.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B)
+		return 16;
+	return it->simd ? fpu_alignment(&it->z, size) : 0;
+}
+
 /* #GP unless R13 is aligned: the handler's business. EFLAGS are lost. Returns the jump away. */
 static uint8_t *emit_alignment(struct trans *t, unsigned align)
 {
@@ -214,7 +221,7 @@ struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t t
 	const struct access *a = &it->access[ACCESS_OPERAND];
 	const ZydisDecodedOperand *m = soft_operand_memory(&it->z);
 	bool write = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-	unsigned size = m->size / 8, align = it->simd ? fpu_alignment(&it->z, size) : 0;
+	unsigned size = m->size / 8, align = jit_alignment(it, size);
 	uint8_t *misaligned = NULL;
 	struct emit *e = &t->e;
 

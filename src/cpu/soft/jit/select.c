@@ -16,6 +16,8 @@ const bool jit_listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	M(SHR), M(SAR), M(SHLD), M(SHRD), M(IMUL), M(MUL), M(BT), M(BTS), M(BTR), M(BTC), M(BSF),
 	M(BSR), M(BSWAP), M(XCHG), M(XADD), M(CMPXCHG), M(CBW), M(CWDE), M(CDQE), M(CWD), M(CDQ),
 	M(CQO), M(CLC), M(STC), M(CMC), M(NOP), M(ENDBR64), M(ENDBR32), M(PUSH), M(POP),
+	M(PREFETCH), M(PREFETCHW), M(PREFETCHNTA), M(PREFETCHT0), M(PREFETCHT1), M(PREFETCHT2),
+	M(CMPXCHG16B),
 	M(LEAVE), M(JMP), M(CALL), M(RET), M(POPCNT), M(TZCNT), M(LZCNT), CC(O), CC(NO), CC(B),
 	CC(NB), CC(Z), CC(NZ), CC(BE), CC(NBE), CC(S), CC(NS), CC(P), CC(NP), CC(L), CC(NL),
 	CC(LE), CC(NLE),
@@ -23,6 +25,46 @@ const bool jit_listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 /* clang-format on */
 #undef CC
 #undef M
+
+bool jit_is_nop(ZydisMnemonic m)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_ENDBR32:
+	case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_PREFETCH:
+	case ZYDIS_MNEMONIC_PREFETCHW:
+	case ZYDIS_MNEMONIC_PREFETCHNTA:
+	case ZYDIS_MNEMONIC_PREFETCHT0:
+	case ZYDIS_MNEMONIC_PREFETCHT1:
+	case ZYDIS_MNEMONIC_PREFETCHT2:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Only general registers; AH to BH only where nothing else needs a REX: memory, or RSP in R12. */
+static bool can_name_registers(const struct soft_zydis *z)
+{
+	bool high = false, rex = soft_operand_memory(z) != NULL;
+
+	for (unsigned i = 0; i < z->i.operand_count_visible; i++) {
+		ZydisRegister r = z->op[i].reg.value;
+
+		if (z->op[i].type == ZYDIS_OPERAND_TYPE_POINTER)
+			return false;
+		if (z->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		if (soft_operand_high(r))
+			high = true;
+		else if (soft_operand_gpr(r) < 0)
+			return false;
+		else if (soft_operand_gpr(r) == CPU_RSP)
+			rex = true;
+	}
+	return !(high && rex);
+}
 
 /* Forms of listed instructions that are left to their handlers. */
 static bool can_inline(const struct item *t)
@@ -33,13 +75,10 @@ static bool can_inline(const struct item *t)
 	if (!jit_listed[z->i.mnemonic] || soft_insn_undefined(t->in) ||
 	    (t->in->flags & (INSN_REP | INSN_REPNE)))
 		return false;
-	if (z->i.mnemonic == ZYDIS_MNEMONIC_NOP)
+	if (jit_is_nop(z->i.mnemonic))
 		return true;
-	for (unsigned i = 0; i < z->i.operand_count_visible; i++)
-		if (z->op[i].type == ZYDIS_OPERAND_TYPE_POINTER ||
-		    (z->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		     soft_operand_gpr(z->op[i].reg.value) < 0))
-			return false; /* segment, control and high byte registers */
+	if (!can_name_registers(z))
+		return false;
 	if (z->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return false;
 	if (t->in->asize != 8)
@@ -74,7 +113,8 @@ static bool can_inline(const struct item *t)
 		return false;
 	if (m && m->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM)
 		return false; /* MOV with an address of 8 bytes */
-	if (m && z->i.mnemonic != ZYDIS_MNEMONIC_LEA && m->size > 64)
+	if (m && z->i.mnemonic != ZYDIS_MNEMONIC_LEA &&
+	    z->i.mnemonic != ZYDIS_MNEMONIC_CMPXCHG16B && m->size > 64)
 		return false;
 	return true;
 }
@@ -161,5 +201,6 @@ void jit_select(struct item *it, bool simd)
 {
 	it->simd = simd && can_inline_simd(it);
 	it->x87 = simd && can_inline_x87(it);
-	it->inlined = it->simd || it->x87 || can_inline(it);
+	it->system = jit_can_inline_system(it);
+	it->inlined = it->simd || it->x87 || it->system || can_inline(it);
 }

@@ -45,6 +45,7 @@ struct item {
 	bool changes;	 /* it may change some flag */
 	bool inlined;
 	bool x87;     /* inlined, x87 */
+	bool system;  /* inlined, by system.c */
 	bool simd;    /* inlined, with XMM or YMM registers */
 	uint16_t off; /* from its page's start */
 };
@@ -92,6 +93,9 @@ void jit_select(struct item *it, bool simd);
 /** jit_listed - by mnemonic: instructions without side effects but those on their operands. */
 extern const bool jit_listed[];
 
+/** jit_is_nop() - whether it does nothing, even where it names memory. */
+bool jit_is_nop(ZydisMnemonic m);
+
 /** jit_sets_mxcsr() - whether MXCSR may unmask something behind it. */
 bool jit_sets_mxcsr(ZydisMnemonic m);
 
@@ -124,6 +128,11 @@ bool jit_emit_item(struct trans *t, const struct item *it);
 /** jit_emit_asides() - what lies out of the way. */
 void jit_emit_asides(struct trans *t);
 
+/* --- system.c -------------------------------------------------------------------------------- */
+
+bool jit_can_inline_system(const struct item *it);
+void jit_emit_system(struct trans *t, const struct item *it);
+
 /* --- flow.c ---------------------------------------------------------------------------------- */
 
 /** jit_emit_flow() - a near jump, call or return. */
@@ -147,6 +156,12 @@ unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch);
 
 /** jit_emit_address() - offset of the operand to @dst, R13 or a register; R14, R15 are lost. */
 void jit_emit_address(struct trans *t, const struct item *it, unsigned dst);
+
+/**
+ * jit_alignment() - what @it's memory operand of @size bytes must be aligned to; 0 and 1: to
+ * nothing.
+ */
+unsigned jit_alignment(const struct item *it, unsigned size);
 
 /**
  * jit_reach_operand(), jit_reach_stack() - code that finds the operand, or what is pushed or
@@ -177,9 +192,14 @@ static inline void emit_mref(struct emit *e, bool w, unsigned op, unsigned reg,
 /** jit_stack_disp() - of what is pushed or popped, from RSP (LEAVE: from RBP). */
 static inline int32_t jit_stack_disp(const struct item *it)
 {
-	return it->z.i.mnemonic == ZYDIS_MNEMONIC_PUSH || it->z.i.mnemonic == ZYDIS_MNEMONIC_CALL
-		       ? -8
-		       : 0;
+	switch (it->z.i.mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_CALL:
+		return -8;
+	default:
+		return 0;
+	}
 }
 
 /** jit_host_of() - the host register of a guest's, or -1 where that lives in v->r. */

@@ -86,7 +86,7 @@ static bool prepare(struct trans *t)
 		decoded = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes + it->in->end - it->in->len,
 							      it->in->len, &it->z.i, it->z.op)) &&
 			  it->z.i.length == it->in->len;
-		it->simd = it->x87 = it->inlined = false;
+		it->simd = it->x87 = it->system = it->inlined = false;
 		if (decoded)
 			jit_select(it, simd);
 		if (decoded && jit_sets_mxcsr(it->z.i.mnemonic))
@@ -99,6 +99,11 @@ static bool prepare(struct trans *t)
 		copy[1] = (struct insn) { .fn = h_go_on, .aux = b, .end = copy[0].end };
 		it->copy = copy;
 		j->data_used += 2 * sizeof(*copy);
+	}
+	if (t->item[b->n - 1u].inlined && t->item[b->n - 1u].z.i.mnemonic == ZYDIS_MNEMONIC_STI) {
+		/* One more instruction must come before the block's end. */
+		t->item[b->n - 1u].inlined = false;
+		jit_flags_of(&t->item[b->n - 1u]);
 	}
 	live = b->mode & SOFT_MODE_SINGLE ? JIT_FLAGS
 					  : live_behind(&d, bytes - off, &t->item[b->n - 1u]);
