@@ -236,6 +236,11 @@ struct soft_vcpu {
 	uint8_t jit_x87_live;	   /* the x87 registers do; next to the former */
 	uint8_t simd_denied; /* SIMD instructions would raise something: their handlers know */
 	uint8_t jit_next;    /* the handler came to its end and wants the next instruction */
+	/*
+	 * Host stack pointer in translated code with no CALL open, and with as many as may be; the
+	 * jit_key that the open ones were made under.
+	 */
+	uint64_t jit_sp, jit_sp_low, jit_sp_key;
 	uint64_t jit_delta[SOFT_JIT_GROUPS]; /* host minus guest address, of the running block */
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];
 

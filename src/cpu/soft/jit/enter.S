@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * soft_jit_enter(struct soft_vcpu *v, const void *code), see jit.h. v->r is at the vCPU's start.
+ * soft_jit_enter(struct soft_vcpu *v, const void *code, uint64_t *sp), see jit.h. v->r is at the
+ * vCPU's start. The two words on top are what a RET finds below the oldest CALL: an address that
+ * none returns to, as it is not canonical. sp[1] becomes the lowest that CALLs may go down to.
  */
 	.text
 	.globl soft_jit_enter
@@ -12,9 +14,15 @@ soft_jit_enter:
 	push %r13
 	push %r14
 	push %r15
-	sub $8, %rsp
+	sub $24, %rsp
 	mov %rdi, %r13
 	mov %rsi, %r15
+	movabs $0x8000000000000001, %rax
+	mov %rax, 8(%rsp)
+	mov %rcx, (%rsp)
+	mov %rsp, (%rdx)
+	lea -65536(%rsp), %rax
+	mov %rax, 8(%rdx)
 	mov 0(%r13), %rax
 	mov 8(%r13), %rcx
 	mov 16(%r13), %rdx

@@ -127,6 +127,40 @@ static void emit_target(struct trans *t, const struct item *it)
 	}
 }
 
+/*
+ * The guest's CALL, whose return address is in R15, becomes one of the host's, with the guest's
+ * address on the stack for emit_ret() to compare: so the CPU predicts where it returns to. Behind
+ * it stands what comes then; the way to the callee starts where the result is landed. Flags are in
+ * v->cc. When there is no room for more all are forgotten.
+ */
+static uint8_t *emit_open_call(struct trans *t, int64_t next)
+{
+	struct emit *e = &t->e;
+	uint8_t *room, *go;
+
+	EMIT_V(e, true, 0x3b, HOST_RSP, jit_sp_low);
+	room = emit_forward(e, X_JNB);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_RSP, jit_sp);
+	emit_land(e, room);
+	emit_8(e, 0x41); /* push r15 */
+	emit_8(e, 0x57);
+	go = emit_forward(e, X_CALL);
+	/* R13: the linear address, which has its page's mapping still. */
+	emit_8(e, 0x48); /* lea rsp, [rsp + 8] */
+	emit_op(e, 0x8d6424);
+	emit_8(e, 8);
+	if (next < (int64_t)X86_PAGE_SIZE) {
+		emit_rr(e, true, 0x81, 4, HOST_R13); /* and */
+		emit_32(e, 0xfffff000u);
+		EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
+		jit_emit_direct(t, next);
+	} else {
+		emit_indirect(t, NULL, 0);
+	}
+	t->where = IN_CC;
+	return go;
+}
+
 static void emit_call(struct trans *t, const struct item *it)
 {
 	struct emit *e = &t->e;
@@ -134,6 +168,7 @@ static void emit_call(struct trans *t, const struct item *it)
 	int64_t next = it->off + it->in->len;
 	struct aside *leaves;
 	struct mref ref;
+	uint8_t *go;
 
 	if (!direct) {
 		emit_target(t, it);
@@ -146,10 +181,13 @@ static void emit_call(struct trans *t, const struct item *it)
 		jit_add_aside(t, it, emit_forward(e, X_JNE));
 	}
 	ref = jit_reach_stack(t, it, true, &leaves);
+	jit_want_in_cc(t, it->live);
 	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, block_va);
 	emit_lea(e, HOST_R15, HOST_R15, -1, 0, (int32_t)next);
 	emit_mref(e, true, X_MOV_STORE, HOST_R15, &ref);
 	emit_lea(e, HOST_R12, HOST_R12, -1, 0, -8);
+	go = emit_open_call(t, next);
+	emit_land(e, go);
 	if (direct) {
 		jit_emit_direct(t, next + it->in->imm);
 		return;
@@ -163,11 +201,16 @@ static void emit_ret(struct trans *t, const struct item *it)
 	int32_t pop = 8 + (uint16_t)it->in->imm;
 	struct emit *e = &t->e;
 	struct aside *leaves;
+	uint8_t *other;
 	struct mref ref = jit_reach_stack(t, it, false, &leaves);
 
 	jit_want_in_cc(t, it->live);
 	emit_mref(e, true, X_MOV_LOAD, HOST_R13, &ref);
 	emit_lea(e, HOST_R12, HOST_R12, -1, 0, pop);
+	emit_rm(e, true, 0x3b, HOST_R13, HOST_RSP, 8);
+	other = emit_forward(e, X_JNE);
+	emit_8(e, 0xc3);
+	emit_land(e, other);
 	emit_indirect(t, it, -pop);
 }
 

@@ -22,10 +22,11 @@ static void move_all(struct emit *e, unsigned op)
 		       offsetof(struct soft_vcpu, r) + saved[i] * 8, 0);
 }
 
-static void leave(struct emit *e, unsigned drop)
+static void leave(struct emit *e)
 {
-	emit_rr(e, true, 0x83, 0, HOST_RSP); /* add rsp, drop */
-	emit_8(e, drop);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_RSP, jit_sp);
+	emit_rr(e, true, 0x83, 0, HOST_RSP); /* add rsp, 24 */
+	emit_8(e, 24);
 	for (unsigned r = 15; r >= 12; r--) { /* pop r15 .. r12 */
 		emit_8(e, 0x41);
 		emit_8(e, 0x58 | (r & 7));
@@ -131,14 +132,18 @@ static const void *go_elsewhere(struct soft_vcpu *v)
 void jit_stubs(struct soft_jit *j)
 {
 	struct emit e = { .j = j, .p = j->code.rw };
-	uint8_t *to_exit;
+	uint8_t *to_exit, *stale;
 
 	j->exit_flags = emit_here(&e);
 	emit_save_flags(&e);
 	j->exit_cc = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
 	leave_fp(&e);
-	leave(&e, 8);
+	leave(&e);
+
+	j->exit_bottom = emit_here(&e);
+	EMIT_V(&e, true, X_MOV_STORE, HOST_R13, rip);
+	emit_jump(&e, X_JMP, j->exit_cc);
 
 	/* R13: the struct insn. Ends the run where the handler did not go on to the next one. */
 	j->call_handler = emit_here(&e);
@@ -155,8 +160,19 @@ void jit_stubs(struct soft_jit *j)
 	emit_put_byte(&e, offsetof(struct soft_vcpu, jit_next), 0);
 	emit_rr(&e, true, 0x83, 0, HOST_RSP);
 	emit_8(&e, 8);
+	EMIT_V(&e, true, X_MOV_LOAD, HOST_R15, jit_key);
+	EMIT_V(&e, true, 0x3b, HOST_R15, jit_sp_key);
+	stale = emit_forward(&e, X_JNE);
 	move_all(&e, X_MOV_LOAD);
 	emit_8(&e, 0xc3);
+	/* What open CALLs would return to may be mapped no more. */
+	emit_land(&e, stale);
+	EMIT_V(&e, true, X_MOV_STORE, HOST_R15, jit_sp_key);
+	emit_8(&e, 0x41); /* pop r14 */
+	emit_8(&e, 0x5e);
+	EMIT_V(&e, true, X_MOV_LOAD, HOST_RSP, jit_sp);
+	move_all(&e, X_MOV_LOAD);
+	emit_rr(&e, false, 0xff, 4, HOST_R14); /* jmp r14 */
 	/* The handler went elsewhere: straight on where there is code, else out to the loop. */
 	emit_land(&e, to_exit);
 	emit_v(&e, true, X_LEA, HOST_RDI, 0, 0);
@@ -167,10 +183,16 @@ void jit_stubs(struct soft_jit *j)
 	emit_rr(&e, true, X_MOV_LOAD, HOST_R15, HOST_RAX);
 	emit_rr(&e, true, 0x83, 0, HOST_RSP); /* the alignment and the return address */
 	emit_8(&e, 16);
+	EMIT_V(&e, true, X_MOV_LOAD, HOST_R14, jit_key);
+	EMIT_V(&e, true, 0x3b, HOST_R14, jit_sp_key);
+	stale = emit_forward(&e, X_JE);
+	EMIT_V(&e, true, X_MOV_STORE, HOST_R14, jit_sp_key);
+	EMIT_V(&e, true, X_MOV_LOAD, HOST_RSP, jit_sp);
+	emit_land(&e, stale);
 	move_all(&e, X_MOV_LOAD);
 	emit_rr(&e, false, 0xff, 4, HOST_R15); /* jmp r15 */
 	emit_land(&e, to_exit);
-	leave(&e, 8 + 8 + 8);
+	leave(&e);
 
 	/* v->cc to EFLAGS; R13 and R14 are lost. SAHF has all but OF, which 1 + 7fh makes. */
 	j->load_flags = emit_here(&e);
@@ -318,7 +340,8 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 		.va = v->rip, .key = v->jit_key, .code = b->code, .run = b->code_run
 	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
-	soft_jit_enter(v, b->code_run);
+	v->jit_sp_key = v->jit_key;
+	soft_jit_enter(v, b->code_run, &v->jit_sp, v->jit->exit_bottom);
 	return true;
 }
 

@@ -46,7 +46,8 @@ struct soft_jit {
 	size_t data_used;
 	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
-	const uint8_t *exit_cc, *exit_flags, *call_handler, *load_flags, *load_simd, *load_x87;
+	const uint8_t *exit_cc, *exit_flags, *exit_bottom, *call_handler, *load_flags, *load_simd,
+		*load_x87;
 };
 
 #define JIT_DATA_SIZE (32u << 20)
@@ -63,8 +64,13 @@ struct soft_jit {
 /** The translator of this host's own instruction set. */
 extern const struct jit_ops soft_jit_ops;
 
-/** soft_jit_enter() - run translated code from its entry for flags in v->cc, until it leaves. */
-void soft_jit_enter(struct soft_vcpu *v, const void *code);
+/**
+ * soft_jit_enter() - run translated code from its entry for flags in v->cc, until it leaves.
+ * @sp gets the stack pointer in translated code while no CALL is open and the lowest that there may
+ * be; @bottom is where a RET
+ * goes that has no CALL.
+ */
+void soft_jit_enter(struct soft_vcpu *v, const void *code, uint64_t *sp, const void *bottom);
 
 /** jit_translate() - code for @b into @j, or false. */
 bool jit_translate(struct soft_jit *j, struct soft_block *b);
