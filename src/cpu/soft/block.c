@@ -334,6 +334,8 @@ struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
 	bool cacheable;
 	gpa_t gpa;
 
+	if (v->cpl == 3)
+		mode |= SOFT_MODE_USER;
 	if (UNLIKELY(v->mode != SOFT_MODE_64))
 		va = (uint32_t)(va + v->seg[CPU_CS].base);
 	j = &v->jc[(va ^ (va >> SOFT_JC_BITS)) & ((1u << SOFT_JC_BITS) - 1)];

@@ -228,9 +228,19 @@ bool soft_load_pdptes(struct soft_vcpu *v, uint64_t cr3)
 
 /* --- TLB ------------------------------------------------------------------------------- */
 
+void soft_sites_forget(struct soft_vcpu *v)
+{
+	v->site_epoch += SOFT_SITE_EPOCH;
+	if (v->site_epoch < X86_PAGE_SIZE)
+		return;
+	memset(v->site, 0, v->n_sites * sizeof(v->site[0]));
+	v->site_epoch = SOFT_SITE_EPOCH;
+}
+
 static void set_flush(struct soft_vcpu *v, struct soft_tlb_set *s)
 {
 	v->n_tlb_flush++;
+	soft_sites_forget(v);
 	s->gen = ++v->gen_next;
 	memset(s->large_2m, 0, sizeof(s->large_2m));
 	memset(s->code, 0, sizeof(s->code));
@@ -343,6 +353,7 @@ void soft_tlb_invlpg(struct soft_vcpu *v, uint64_t va, int pcid)
 			set_invlpg(v, s, va);
 	}
 	set_invlpg(v, &v->sets[SOFT_TLB_SETS], va);
+	soft_sites_forget(v);
 	soft_tlb_rekey(v);
 }
 
@@ -369,11 +380,13 @@ void soft_tlb_set_pcid(struct soft_vcpu *v, uint16_t pcid, bool keep)
 	if (!keep)
 		set_flush(v, best);
 	local_flush(v);
+	soft_sites_forget(v);
 	soft_tlb_select(v);
 }
 
 void soft_tlb_drop_write(struct soft_vcpu *v, gpa_t gpa)
 {
+	soft_sites_forget(v);
 	for (unsigned n = 0; n <= SOFT_TLB_SETS; n++) {
 		struct soft_tlb_entry *e = &v->sets[n].e[0][0];
 

@@ -437,7 +437,7 @@ static bool run_block(struct soft_vcpu *v, uint32_t mode)
 	v->n_blocks++;
 	v->n_insns += b->n;
 	if (UNLIKELY(b->runs < v->vm->jit_hot && ++b->runs == v->vm->jit_hot && v->vm->jit &&
-		     b->mode == SOFT_MODE_64)) {
+		     (b->mode & ~SOFT_MODE_USER) == SOFT_MODE_64)) {
 		if (v->vm->jit->full(v)) {
 			soft_blocks_flush(v);
 			return true;

@@ -93,7 +93,8 @@ struct soft_tlb_set {
 #define SOFT_MODE_BITS	 3u
 #define SOFT_MEM_WMAP	 0x04u /* page flag: some vCPU may hold a write tag for the page */
 
-#define SOFT_MODE_SINGLE 4u /* one instruction: single-step, interrupt shadow */
+#define SOFT_MODE_SINGLE 4u /* one instruction: single-step */
+#define SOFT_MODE_USER	 8u /* CPL 3 */
 
 struct soft_block {
 	gpa_t gpa; /* of the first byte */
@@ -123,9 +124,23 @@ struct soft_jc_entry {
 
 struct soft_blocks; /* block.c */
 
+/**
+ * The page that an instruction of translated user code accessed last, rights being checked then.
+ * `tag` is the page's address plus v->site_epoch; 0: none.
+ */
+struct soft_site {
+	uint64_t tag;
+	uintptr_t addend; /* as in struct soft_tlb_entry */
+};
+
+#define SOFT_SITES	   8192 /* of either; then they are shared */
+#define SOFT_SITE_EPOCH	   8u /* epochs are its multiples: the lowest bits are for the alignment */
+
 #define SOFT_JIT_GROUPS	   16 /* of accesses that share a TLB look-up, in a block */
-#define SOFT_JIT_JUMP_BITS 11
-#define SOFT_JIT_JUMP(va)  (((va) ^ (va) >> SOFT_JIT_JUMP_BITS) & ((1u << SOFT_JIT_JUMP_BITS) - 1))
+#define SOFT_JIT_JUMP_BITS 12
+#define SOFT_JIT_JUMP(va, key)                                                                     \
+	(((va) ^ (va) >> SOFT_JIT_JUMP_BITS ^ (key)) & ((1u << SOFT_JIT_JUMP_BITS) - 1))
+#define SOFT_JIT_CROSS 65536u /* jumps from page to page with an entry of their own */
 
 /** Native code for a linear address; translated code looks here before it asks the loop. */
 struct soft_jit_jump {
@@ -242,6 +257,12 @@ struct soft_vcpu {
 	 */
 	uint64_t jit_sp, jit_sp_low, jit_sp_key;
 	uint64_t jit_delta[SOFT_JIT_GROUPS]; /* host minus guest address, of the running block */
+	uint64_t site_epoch;
+	unsigned n_sites; /* that have been in use, the most so far */
+	bool site_fill;	  /* sites may be filled: mmu_idx is SOFT_MMU_USER */
+	struct soft_site site[SOFT_SITES];
+	struct soft_jit_jump *jit_jumps; /* jit_jump */
+	struct soft_jit_jump jit_cross[SOFT_JIT_CROSS];
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];
 
 	unsigned excl_depth;  /* nested exclusive sections of its own */
@@ -400,9 +421,15 @@ static inline void soft_tlb_rekey(struct soft_vcpu *v)
 	v->jit_key = v->now->gen * SOFT_MMU_COUNT + v->mmu_idx;
 }
 
+/** soft_sites_forget() - some translation that sites know may be gone. */
+void soft_sites_forget(struct soft_vcpu *v);
+
 /** soft_tlb_select() - v->mmu_idx or v->set changed: what follows from them. */
 static inline void soft_tlb_select(struct soft_vcpu *v)
 {
+	v->site_fill = v->mmu_idx == SOFT_MMU_USER;
+	if (UNLIKELY(v->mmu_idx == SOFT_MMU_USER_AC))
+		soft_sites_forget(v);
 	v->now = soft_tlb_set_of(v, v->mmu_idx);
 	v->epoch = v->now->epoch;
 	v->tlb = v->now->e[v->mmu_idx];

@@ -19,6 +19,9 @@
 #define X_JE	    0x0f84u
 #define X_JNE	    0x0f85u
 #define X_JNB	    0x0f83u
+#define X_JA	    0x0f87u
+#define X_JS	    0x0f88u
+#define X_JNS	    0x0f89u
 
 struct emit {
 	struct soft_jit *j;
@@ -124,8 +127,14 @@ static inline void emit_lea(struct emit *e, unsigned dst, int base, int index, u
 {
 	unsigned i = index < 0 ? 4 : (unsigned)index, b = base < 0 ? 5 : (unsigned)base;
 
+	if (base >= 0 && (index < 0 || !scale)) {
+		emit_rex(e, true, dst, index < 0 ? 0 : i, b, false);
+		emit_8(e, X_LEA);
+		emit_mem(e, dst, base, index, disp);
+		return;
+	}
 	emit_rex(e, true, dst, index < 0 ? 0 : i, base < 0 ? 0 : b, false);
-	emit_8(e, 0x8d);
+	emit_8(e, X_LEA);
 	emit_8(e, (base < 0 ? 0x04 : 0x84) | (dst & 7) << 3);
 	emit_8(e, scale << 6 | (i & 7) << 3 | (b & 7));
 	emit_32(e, (uint32_t)disp);

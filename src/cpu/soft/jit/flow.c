@@ -22,6 +22,46 @@ static void emit_canonical(struct emit *e)
 	emit_8(e, 16);
 }
 
+static struct way_out *add_way(struct trans *t, enum way_kind kind, uint8_t *from, uint8_t *from2)
+{
+	struct way_out *w = &t->way[t->n_way++];
+
+	*w = (struct way_out) { .kind = kind, .from = from, .from2 = from2, .where = t->where };
+	return w;
+}
+
+/* R13, a linear address, is where the next block is: on to the code that @op and [R14 + @off] name.
+ */
+static void emit_go(struct emit *e, size_t off)
+{
+	emit_rr(e, true, 0x81, 4, HOST_R13); /* and */
+	emit_32(e, 0xfffff000u);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
+	emit_rm(e, false, 0xff, 4, HOST_R14, (int32_t)off);
+}
+
+/* R14: entry of the jump cache for the address in R13, or away. R15 becomes the key. */
+static void emit_find(struct emit *e, uint8_t *miss[2])
+{
+	/* SOFT_JIT_JUMP() */
+	emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
+	emit_rr(e, true, 0xc1, 5, HOST_R14); /* shr */
+	emit_8(e, SOFT_JIT_JUMP_BITS);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, jit_key);
+	emit_rr(e, false, 0x33, HOST_R14, HOST_R13); /* xor */
+	emit_rr(e, false, 0x33, HOST_R14, HOST_R15);
+	emit_rr(e, false, 0x81, 4, HOST_R14); /* and */
+	emit_32(e, (1u << SOFT_JIT_JUMP_BITS) - 1);
+	emit_rr(e, false, 0xc1, 4, HOST_R14); /* shl: entries of 32 bytes */
+	emit_8(e, 5);
+	static_assert(sizeof(struct soft_jit_jump) == 32, "shifted");
+	EMIT_V(e, true, 0x03, HOST_R14, jit_jumps);
+	emit_rm(e, true, 0x3b, HOST_R13, HOST_R14, offsetof(struct soft_jit_jump, va));
+	miss[0] = emit_forward(e, X_JNE);
+	emit_rm(e, true, 0x3b, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, key));
+	miss[1] = emit_forward(e, X_JNE);
+}
+
 /*
  * On to the linear address in R13: by the jump cache, else by the loop. Flags must be in v->cc.
  * @it: whose handler raises the fault where the address is not canonical; NULL: it is.
@@ -29,83 +69,163 @@ static void emit_canonical(struct emit *e)
 static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_rsp)
 {
 	struct emit *e = &t->e;
+	struct way_out *w;
 	uint8_t *miss[2];
 
-	emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
-	emit_rr(e, true, 0xc1, 5, HOST_R14);
-	emit_8(e, SOFT_JIT_JUMP_BITS);
-	emit_rr(e, false, 0x33, HOST_R14, HOST_R13); /* xor */
-	emit_rr(e, false, 0x81, 4, HOST_R14);
-	emit_32(e, (1u << SOFT_JIT_JUMP_BITS) - 1);
-	emit_rr(e, false, 0xc1, 4, HOST_R14); /* shl: entries of 32 bytes */
-	emit_8(e, 5);
-	EMIT_V(e, true, X_LEA, HOST_R15, jit_jump);
-	emit_rr(e, true, 0x03, HOST_R14, HOST_R15);
-	emit_rm(e, true, 0x39, HOST_R13, HOST_R14, offsetof(struct soft_jit_jump, va));
-	miss[0] = emit_forward(e, X_JNE);
-	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, jit_key);
-	emit_rm(e, true, 0x39, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, key));
-	miss[1] = emit_forward(e, X_JNE);
-	emit_rr(e, true, 0x81, 4, HOST_R13);
-	emit_32(e, 0xfffff000u);
-	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
-	emit_rm(e, false, 0xff, 4, HOST_R14, offsetof(struct soft_jit_jump, code));
+	emit_find(e, miss);
+	emit_go(e, offsetof(struct soft_jit_jump, code));
+	w = add_way(t, WAY_UNKNOWN, miss[0], miss[1]);
+	w->it = it;
+	w->undo_rsp = undo_rsp;
+}
+
+/* A stub: R13: linear address, R14: an entry of v->jit_cross that shall know it, and on. */
+void jit_emit_cross_stub(struct emit *e)
+{
+	uint8_t *miss[2];
+
+	emit_8(e, 0x41); /* push r14 */
+	emit_8(e, 0x56);
+	emit_find(e, miss);
+	emit_rm(e, true, X_MOV_LOAD, HOST_R14, HOST_R14, offsetof(struct soft_jit_jump, code));
+	emit_8(e, 0x4c); /* xchg r14, [rsp] */
+	emit_8(e, 0x87);
+	emit_8(e, 0x34);
+	emit_8(e, 0x24);
+	emit_rm(e, true, X_MOV_STORE, HOST_R13, HOST_R14, offsetof(struct soft_jit_jump, va));
+	emit_rm(e, true, X_MOV_STORE, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, key));
+	emit_8(e, 0x41); /* pop r15 */
+	emit_8(e, 0x5f);
+	emit_rm(e, true, X_MOV_STORE, HOST_R15, HOST_R14, offsetof(struct soft_jit_jump, code));
+	emit_go(e, offsetof(struct soft_jit_jump, code));
 	for (unsigned i = 0; i < ARRAY_SIZE(miss); i++)
 		emit_land(e, miss[i]);
-	if (it) {
+	/* What was pushed goes with all else. */
+	emit_jump(e, X_JMP, e->j->exit_r13);
+}
+
+/*
+ * To @off bytes from the page's start, outside the page: the entry of its own remembers where that
+ * was last time.
+ */
+static void emit_cross(struct trans *t, int64_t off)
+{
+	struct emit *e = &t->e;
+	struct soft_jit *j = e->j;
+	size_t cross = offsetof(struct soft_vcpu, jit_cross) +
+		       j->next_cross++ % SOFT_JIT_CROSS * sizeof(struct soft_jit_jump);
+	uint8_t *miss[2];
+
+	jit_want_in_cc(t, t->live_behind);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
+	emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R15, jit_key);
+	emit_v(e, true, 0x3b, HOST_R13, cross + offsetof(struct soft_jit_jump, va), 0);
+	miss[0] = emit_forward(e, X_JNE);
+	emit_v(e, true, 0x3b, HOST_R15, cross + offsetof(struct soft_jit_jump, key), 0);
+	miss[1] = emit_forward(e, X_JNE);
+	emit_rr(e, true, 0x81, 4, HOST_R13); /* and */
+	emit_32(e, 0xfffff000u);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
+	emit_v(e, false, 0xff, 4, cross + offsetof(struct soft_jit_jump, code), 0);
+	add_way(t, WAY_CROSS, miss[0], miss[1])->cross = cross;
+}
+
+/* On to @off bytes from the page's start by @op, JMP or Jcc: linked where that is inside the page.
+ */
+static void emit_direct_by(struct trans *t, unsigned op, int64_t off)
+{
+	struct emit *e = &t->e;
+
+	if (off >= 0 && off < (int64_t)X86_PAGE_SIZE) {
+		add_way(t, WAY_LINK, emit_forward(e, op), NULL)->off = off;
+	} else if (op == X_JMP) {
+		emit_cross(t, off);
+	} else {
+		enum where where = t->where;
+		uint8_t *not = emit_forward(e, op ^ 1);
+
+		emit_cross(t, off);
+		t->where = where;
+		emit_land(e, not );
+	}
+}
+
+void jit_emit_direct(struct trans *t, int64_t off)
+{
+	emit_direct_by(t, X_JMP, off);
+}
+
+static void emit_link(struct trans *t, const struct way_out *w)
+{
+	struct emit *e = &t->e;
+	struct soft_jit *j = e->j;
+	struct jit_slot *s = (struct jit_slot *)(j->data + j->data_used);
+
+	j->data_used += align_up(sizeof(*s), 8);
+	*s = (struct jit_slot) { .at = w->from,
+				 .gpa = (t->b->gpa & SOFT_PAGE_MASK) + (gpa_t)w->off,
+				 .mode = t->b->mode,
+				 .in_cc = w->where == IN_CC };
+	emit_mov_imm(e, HOST_R13, (uintptr_t)s);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_slot);
+	EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
+	emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)w->off);
+	t->where = w->where;
+	jit_emit_leave(t);
+}
+
+static void emit_unknown(struct trans *t, const struct way_out *w)
+{
+	struct emit *e = &t->e;
+
+	if (w->it) {
 		struct aside *a;
 
 		emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
 		emit_canonical(e);
-		emit_rr(e, true, 0x39, HOST_R14, HOST_R13);
-		a = jit_add_aside(t, it, emit_forward(e, X_JNE));
-		a->undo_rsp = undo_rsp;
+		emit_rr(e, true, 0x3b, HOST_R14, HOST_R13);
+		a = jit_add_aside(t, w->it, emit_forward(e, X_JNE));
+		a->undo_rsp = w->undo_rsp;
 	}
-	EMIT_V(e, true, X_MOV_STORE, HOST_R13, rip);
-	emit_jump(e, X_JMP, e->j->exit_cc);
+	emit_jump(e, X_JMP, e->j->exit_r13);
 }
 
-/* On to @off bytes from the page's start: linked where that is inside the page. */
-void jit_emit_direct(struct trans *t, int64_t off)
+void jit_emit_ways_out(struct trans *t)
 {
 	struct emit *e = &t->e;
-	struct soft_jit *j = e->j;
-	struct jit_slot *s;
 
-	if (off < 0 || off >= (int64_t)X86_PAGE_SIZE) {
-		jit_want_in_cc(t, t->live_behind);
-		EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
-		emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
-		emit_indirect(t, NULL, 0);
-		return;
+	for (unsigned i = 0; i < t->n_way; i++) {
+		const struct way_out *w = &t->way[i];
+
+		emit_land(e, w->from);
+		if (w->from2)
+			emit_land(e, w->from2);
+		switch (w->kind) {
+		case WAY_LINK:
+			emit_link(t, w);
+			break;
+		case WAY_CROSS:
+			emit_v(e, true, X_LEA, HOST_R14, w->cross, 0);
+			emit_jump(e, X_JMP, e->j->cross);
+			break;
+		case WAY_RETURN:
+			emit_indirect(t, w->it, w->undo_rsp);
+			break;
+		case WAY_UNKNOWN:
+			emit_unknown(t, w);
+			break;
+		}
 	}
-	s = (struct jit_slot *)(j->data + j->data_used);
-	j->data_used += align_up(sizeof(*s), 8);
-	s->at = emit_forward(e, X_JMP);
-	emit_land(e, s->at);
-	s->gpa = (t->b->gpa & SOFT_PAGE_MASK) + (gpa_t)off;
-	s->in_cc = t->where == IN_CC;
-	emit_mov_imm(e, HOST_R13, (uintptr_t)s);
-	EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_slot);
-	EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
-	emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)off);
-	jit_emit_leave(t);
 }
 
 static void emit_jcc(struct trans *t, const struct item *it)
 {
-	struct emit *e = &t->e;
 	int64_t next = it->off + it->in->len;
-	enum where where;
-	uint8_t *taken;
 
 	jit_want_in_eflags(t, it->live | it->reads);
-	where = t->where;
-	taken = emit_forward(e, X_JCC | (it->z.i.opcode & 0xf));
+	emit_direct_by(t, X_JCC | (it->z.i.opcode & 0xf), next + it->in->imm);
 	jit_emit_direct(t, next);
-	emit_land(e, taken);
-	t->where = where;
-	jit_emit_direct(t, next + it->in->imm);
 }
 
 /* The target to R13; where it comes from memory its handler may be needed. */
@@ -201,17 +321,17 @@ static void emit_ret(struct trans *t, const struct item *it)
 	int32_t pop = 8 + (uint16_t)it->in->imm;
 	struct emit *e = &t->e;
 	struct aside *leaves;
-	uint8_t *other;
+	struct way_out *w;
 	struct mref ref = jit_reach_stack(t, it, false, &leaves);
 
 	jit_want_in_cc(t, it->live);
 	emit_mref(e, true, X_MOV_LOAD, HOST_R13, &ref);
 	emit_lea(e, HOST_R12, HOST_R12, -1, 0, pop);
 	emit_rm(e, true, 0x3b, HOST_R13, HOST_RSP, 8);
-	other = emit_forward(e, X_JNE);
+	w = add_way(t, WAY_RETURN, emit_forward(e, X_JNE), NULL);
+	w->it = it;
+	w->undo_rsp = -pop;
 	emit_8(e, 0xc3);
-	emit_land(e, other);
-	emit_indirect(t, it, -pop);
 }
 
 void jit_emit_flow(struct trans *t, const struct item *it)

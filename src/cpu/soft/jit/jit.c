@@ -109,7 +109,7 @@ static void leave_fp(struct emit *e)
  */
 static const void *go_elsewhere(struct soft_vcpu *v)
 {
-	const struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip)];
+	const struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip, v->jit_key)];
 
 	if (atomic_load_explicit(&v->attention, memory_order_relaxed) || v->mode != SOFT_MODE_64 ||
 	    v->mp != CPU_MP_RUNNABLE || v->exit_wanted || (v->rf & (X86_FLAG_TF | X86_FLAG_RF)) ||
@@ -141,9 +141,12 @@ void jit_stubs(struct soft_jit *j)
 	leave_fp(&e);
 	leave(&e);
 
-	j->exit_bottom = emit_here(&e);
+	j->exit_r13 = emit_here(&e);
 	EMIT_V(&e, true, X_MOV_STORE, HOST_R13, rip);
 	emit_jump(&e, X_JMP, j->exit_cc);
+
+	j->cross = emit_here(&e);
+	jit_emit_cross_stub(&e);
 
 	/* R13: the struct insn. Ends the run where the handler did not go on to the next one. */
 	j->call_handler = emit_here(&e);
@@ -250,6 +253,8 @@ static int create(struct soft_vcpu *v, void *at, size_t size, struct err *e)
 	}
 	j->data = data;
 	j->v = v;
+	j->cold_used = size / 4;
+	v->jit_jumps = v->jit_jump;
 	j->work = j + 1;
 	jit_stubs(j);
 	v->jit = j;
@@ -275,7 +280,10 @@ static void destroy(struct soft_vcpu *v)
 
 static bool full(const struct soft_vcpu *v)
 {
-	return v->jit->code.size - v->jit->code.used < JIT_BLOCK_CODE ||
+	const struct xmem *code = &v->jit->code;
+
+	return code->size / 4 - code->used < JIT_BLOCK_CODE ||
+	       code->size - v->jit->cold_used < JIT_BLOCK_COLD ||
 	       JIT_DATA_SIZE - v->jit->data_used < JIT_BLOCK_DATA;
 }
 
@@ -284,8 +292,12 @@ static void flush(struct soft_vcpu *v)
 	if (!v->jit)
 		return;
 	v->jit->code.used = v->jit->code_start;
+	v->jit->cold_used = v->jit->code.size / 4;
+	memset(v->jit_cross, 0, MIN(v->jit->next_cross, SOFT_JIT_CROSS) * sizeof(v->jit_cross[0]));
+	v->jit->next_cross = 0;
 	v->jit->data_used = 0;
 	v->jit_slot = NULL;
+	v->jit->next_site = 0;
 	memset(v->jit_jump, 0, sizeof(v->jit_jump));
 	v->n_jit_flush++;
 }
@@ -319,7 +331,7 @@ static void link_to(struct soft_vcpu *v, struct soft_block *b)
 	const uint8_t *from, *to;
 
 	v->jit_slot = NULL;
-	if (b->gpa != s->gpa)
+	if (b->gpa != s->gpa || b->mode != s->mode)
 		return;
 	from = v->jit->code.rx + (s->at - v->jit->code.rw);
 	to = s->in_cc ? b->code : b->code_flags;
@@ -329,7 +341,7 @@ static void link_to(struct soft_vcpu *v, struct soft_block *b)
 
 static bool run(struct soft_vcpu *v, struct soft_block *b)
 {
-	struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip)];
+	struct soft_jit_jump *jump = &v->jit_jump[SOFT_JIT_JUMP(v->rip, v->jit_key)];
 
 	v->simd_denied = jit_simd_denied(v);
 	if (b->code_simd && v->simd_denied)
@@ -341,7 +353,7 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	v->jit_sp_key = v->jit_key;
-	soft_jit_enter(v, b->code_run, &v->jit_sp, v->jit->exit_bottom);
+	soft_jit_enter(v, b->code_run, &v->jit_sp, v->jit->exit_r13);
 	return true;
 }
 

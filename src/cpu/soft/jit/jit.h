@@ -35,27 +35,35 @@ enum jit_reg {
 struct jit_slot {
 	uint8_t *at; /* its rel32, through the writable mapping */
 	gpa_t gpa;   /* of the target */
-	bool in_cc;  /* flags are in v->cc there */
+	uint32_t mode;
+	bool in_cc; /* flags are in v->cc there */
 };
 
 struct soft_jit {
 	struct soft_vcpu *v;
 	struct xmem code;
-	size_t code_start; /* behind the stubs */
-	uint8_t *data;	   /* struct insn copies and slots */
+	/*
+	 * The first quarter of the area is for what is run all the time, so that it is together;
+	 * the rest for what is out of the way.
+	 */
+	size_t code_start, cold_used; /* behind the stubs; code.used is the first part's */
+	unsigned next_cross;
+	uint8_t *data; /* struct insn copies and slots */
 	size_t data_used;
 	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
-	const uint8_t *exit_cc, *exit_flags, *exit_bottom, *call_handler, *load_flags, *load_simd,
-		*load_x87;
+	unsigned next_site;
+	const uint8_t *exit_cc, *exit_flags, *exit_r13, *cross, *call_handler, *load_flags,
+		*load_simd, *load_x87;
 };
 
 #define JIT_DATA_SIZE (32u << 20)
 /*
- * At most, of one block, whose code may be there twice: an instruction takes some 300 bytes each
- * time, and thrice some 60 out of the way.
+ * At most, of one block: an instruction takes some 250 bytes; out of the way a block's code may be
+ * there again, and each instruction some 60 bytes several times.
  */
-#define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 1024u)
+#define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 384u)
+#define JIT_BLOCK_COLD ((SOFT_BLOCK_MAX + 8) * 1024u)
 #define JIT_BLOCK_DATA 16384u
 
 /* Six arithmetic flags in RFLAGS. */
@@ -87,6 +95,11 @@ static inline bool jit_simd_denied(const struct soft_vcpu *v)
 
 /** jit_work_size() - bytes of soft_jit.work. */
 size_t jit_work_size(void);
+
+struct emit;
+
+/** jit_emit_cross_stub() - for jumps from page to page; see there. */
+void jit_emit_cross_stub(struct emit *e);
 
 /** jit_stubs() - what all blocks of a vCPU share, at the start of its code area. */
 void jit_stubs(struct soft_jit *j);

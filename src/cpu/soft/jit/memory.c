@@ -53,13 +53,10 @@ static void emit_linear(struct trans *t, const struct item *it, int64_t more)
 }
 
 /*
- * The TLB's entry for the linear address in R13 to R14; R15 and EFLAGS are lost. Returns the jump
- * away where it has none.
+ * R14: the TLB's entry for the @size bytes at R13, or away. R15: its tag; EFLAGS are lost.
  */
-static uint8_t *emit_lookup(struct trans *t, unsigned size, bool write)
+static uint8_t *emit_lookup(struct emit *e, unsigned size, bool write)
 {
-	struct emit *e = &t->e;
-
 	/* soft_tlb_index() */
 	emit_8(e, 0x46); /* lea r14d, [r13 * 8] */
 	emit_8(e, 0x8d);
@@ -71,7 +68,7 @@ static uint8_t *emit_lookup(struct trans *t, unsigned size, bool write)
 	emit_rr(e, false, 0x33, HOST_R14, HOST_R13); /* xor */
 	emit_rr(e, false, 0xc1, 5, HOST_R14);	     /* shr r14d, 12 - 6: entries of 64 bytes */
 	emit_8(e, X86_PAGE_SHIFT - 6);
-	emit_rr(e, false, 0x81, 4, HOST_R14);
+	emit_rr(e, false, 0x81, 4, HOST_R14); /* and */
 	emit_32(e, (SOFT_TLB_SIZE - 1) << 6);
 	EMIT_V(e, true, 0x03, HOST_R14, tlb); /* add */
 	if (size > 1)
@@ -86,13 +83,92 @@ static uint8_t *emit_lookup(struct trans *t, unsigned size, bool write)
 	return emit_forward(e, X_JNE);
 }
 
-/* R13 from linear to host address, or away. */
-static uint8_t *emit_tlb(struct trans *t, unsigned size, bool write)
+/* One for each access; after SOFT_SITES of them they are shared, reads and writes apart. */
+static size_t new_site(struct trans *t, bool write)
 {
-	uint8_t *away = emit_lookup(t, size, write);
+	struct soft_vcpu *v = t->e.j->v;
+	unsigned n = (t->e.j->next_site++ * 2 + write) % SOFT_SITES;
 
-	emit_rm(&t->e, true, 0x03, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
-	return away;
+	v->n_sites = MAX(v->n_sites, n + 1);
+	return offsetof(struct soft_vcpu, site) + n * sizeof(struct soft_site);
+}
+
+/*
+ * R13 becomes (@op MOV), or has added (ADD), the addend of the page of the @size bytes at R13, or
+ * away, to @a. User code asks the site, and the TLB out of the way; the kernel's asks the TLB, as
+ * it comes by for another task, with another stack, nearly each time.
+ */
+static void emit_addend(struct trans *t, unsigned op, unsigned size, bool write, struct aside *a)
+{
+	bool small = size <= SOFT_SITE_EPOCH && !(size & (size - 1));
+	struct emit *e = &t->e;
+	struct miss *m;
+
+	if (!(t->b->mode & SOFT_MODE_USER)) {
+		a->from = emit_lookup(e, size, write);
+		emit_rm(e, true, op, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
+		return;
+	}
+	m = &t->miss[t->n_miss++];
+	*m = (struct miss) {
+		.size = size, .write = write, .aside = (unsigned)(a - t->aside), .op = op
+	};
+	m->site = new_site(t, write);
+	emit_rr(e, true, X_MOV_LOAD, HOST_R15, HOST_R13);
+	emit_rr(e, true, 0x81, 4, HOST_R15); /* and: small ones that are not aligned differ, too */
+	emit_32(e, 0xfffff000u | (small ? size - 1 : 0));
+	emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
+	emit_v(e, true, 0x3b, HOST_R15, m->site + offsetof(struct soft_site, tag), 0);
+	m->from = emit_forward(e, X_JNE);
+	if (!small) {
+		emit_rr(e, false, X_MOV_LOAD, HOST_R15, HOST_R13);
+		emit_rr(e, false, 0x81, 4, HOST_R15); /* and */
+		emit_32(e, 0xfff);
+		emit_rr(e, false, 0x81, 7, HOST_R15); /* cmp */
+		emit_32(e, X86_PAGE_SIZE - size);
+		m->from2 = emit_forward(e, X_JA);
+	}
+	emit_v(e, true, op, HOST_R13, m->site + offsetof(struct soft_site, addend), 0);
+	m->back = emit_here(e);
+}
+
+/* The TLB's answer also goes to the site, but for alignment checks, which no site makes. */
+void jit_emit_misses(struct trans *t)
+{
+	struct emit *e = &t->e;
+	uint8_t *keep;
+
+	for (unsigned i = 0; i < t->n_miss; i++) {
+		const struct miss *m = &t->miss[i];
+
+		emit_land(e, m->from);
+		if (m->from2)
+			emit_land(e, m->from2);
+		t->aside[m->aside].from = emit_lookup(e, m->size, m->write);
+		emit_rm(e, true, X_MOV_LOAD, HOST_R14, HOST_R14,
+			offsetof(struct soft_tlb_entry, addend));
+		emit_byte_is_0(e, offsetof(struct soft_vcpu, site_fill));
+		keep = emit_forward(e, X_JE);
+		emit_rr(e, true, 0x81, 4, HOST_R15); /* and r15, ~fffh */
+		emit_32(e, 0xfffff000u);
+		emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
+		emit_v(e, true, X_MOV_STORE, HOST_R15, m->site + offsetof(struct soft_site, tag),
+		       0);
+		emit_v(e, true, X_MOV_STORE, HOST_R14, m->site + offsetof(struct soft_site, addend),
+		       0);
+		emit_land(e, keep);
+		emit_rr(e, true, m->op, HOST_R13, HOST_R14);
+		emit_jump(e, X_JMP, m->back);
+	}
+}
+
+/* R13 from linear to host address, or to the handler. */
+static struct aside *emit_tlb(struct trans *t, const struct item *it, unsigned size, bool write)
+{
+	struct aside *a = jit_add_aside(t, it, NULL);
+
+	emit_addend(t, 0x03, size, write, a);
+	return a;
 }
 
 unsigned jit_alignment(const struct item *it, unsigned size)
@@ -152,9 +228,9 @@ static void emit_group_lookup(struct trans *t, const struct item *it, const stru
 			 (int32_t)(g->lo - a->off) + jit_stack_disp(it));
 	else
 		emit_linear(t, it, g->lo - a->off);
-	s = jit_add_aside(t, it, emit_lookup(t, (unsigned)(g->hi - g->lo), g->write));
+	s = jit_add_aside(t, it, NULL);
 	s->to_plain = true;
-	emit_rm(e, true, X_MOV_LOAD, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
+	emit_addend(t, X_MOV_LOAD, (unsigned)(g->hi - g->lo), g->write, s);
 	if (!stack && it->in->ea == INSN_EA_RIP)
 		emit_add_v(e, HOST_R13, offsetof(struct soft_vcpu, block_va));
 	else if (!stack && it->in->ea == INSN_EA_GENERIC)
@@ -203,7 +279,7 @@ struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, 
 	if (!in_group(t, a)) {
 		jit_want_in_cc(t, it->live);
 		emit_lea(e, HOST_R13, base, -1, 0, disp);
-		*out = jit_add_aside(t, it, emit_tlb(t, 8, write));
+		*out = emit_tlb(t, it, 8, write);
 		return (struct mref) { HOST_R13, -1, 0 };
 	}
 	if (a->first) {
@@ -246,7 +322,7 @@ struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t t
 	emit_linear(t, it, 0);
 	if (align > 1)
 		misaligned = emit_alignment(t, align);
-	*out = jit_add_aside(t, it, emit_tlb(t, size, write));
+	*out = emit_tlb(t, it, size, write);
 	(*out)->from2 = misaligned;
 	if (wanted) {
 		/* R13 is in use. */

@@ -63,6 +63,34 @@ struct aside {
 	int32_t undo_rsp;
 };
 
+/* A site that did not know the page, also out of the way. */
+struct miss {
+	uint8_t *from, *from2; /* the second may be NULL */
+	const uint8_t *back;   /* behind what makes use of the addend */
+	unsigned op;	       /* that: MOV or ADD to R13 */
+	size_t site;	       /* offset in the vCPU */
+	unsigned size, aside;
+	bool write;
+};
+
+/* Ends of blocks, also out of the way. */
+enum way_kind {
+	WAY_LINK,    /* inside the page, not linked yet */
+	WAY_CROSS,   /* outside, not known */
+	WAY_RETURN,  /* of a RET that no CALL waits for */
+	WAY_UNKNOWN, /* not in the jump cache */
+};
+
+struct way_out {
+	enum way_kind kind;
+	uint8_t *from, *from2; /* the second may be NULL */
+	enum where where;
+	int64_t off;	       /* WAY_LINK: from the page's start */
+	size_t cross;	       /* WAY_CROSS: the entry, offset in the vCPU */
+	const struct item *it; /* whose handler raises the fault of a bad address; or NULL */
+	int32_t undo_rsp;
+};
+
 struct trans {
 	struct emit e;
 	struct soft_block *b;
@@ -72,6 +100,10 @@ struct trans {
 	struct aside
 		aside[6 * SOFT_BLOCK_MAX + 2]; /* three each in either code, four of the last */
 	unsigned n_aside;
+	struct miss miss[4 * SOFT_BLOCK_MAX + 2]; /* two each in either code */
+	unsigned n_miss;
+	struct way_out way[16]; /* three each in either code, and theirs */
+	unsigned n_way;
 	/*
 	 * A block with groups has its code twice: with groups, and plain from the first group on.
 	 * The latter is where to go when a look-up fails or a handler came between.
@@ -141,6 +173,9 @@ void jit_emit_flow(struct trans *t, const struct item *it);
 /** jit_emit_direct() - on to @off bytes from the page's start. */
 void jit_emit_direct(struct trans *t, int64_t off);
 
+/** jit_emit_ways_out() - what ends of blocks need out of the way; before jit_emit_asides(). */
+void jit_emit_ways_out(struct trans *t);
+
 /** jit_emit_leave() - out to the loop at the linear address in R13. */
 void jit_emit_leave(struct trans *t);
 
@@ -176,6 +211,9 @@ struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, 
 
 /** jit_add_aside() - where @from jumps: the handler of @it. */
 struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *from);
+
+/** jit_emit_misses() - those sites' look-ups; before jit_emit_asides(). */
+void jit_emit_misses(struct trans *t);
 
 /** jit_rejoin() - the handler did the whole instruction: on from here, or as good as here. */
 void jit_rejoin(struct trans *t, struct aside *a);

@@ -221,14 +221,16 @@ static void emit_items(struct trans *t, unsigned from)
 bool jit_translate(struct soft_jit *j, struct soft_block *b)
 {
 	struct trans *t = j->work;
-	size_t data = j->data_used, start = j->code.used;
+	size_t data = j->data_used;
 	uint32_t live;
 	const uint8_t *body;
-	uint8_t *poll;
+	uint8_t *poll, *hot, *cold;
 
-	t->e = (struct emit) { .j = j, .p = j->code.rw + align_up(j->code.used, 16) };
+	hot = j->code.rw + align_up(j->code.used, 16);
+	cold = j->code.rw + align_up(j->cold_used, 16);
+	t->e = (struct emit) { .j = j, .p = hot };
 	t->b = b;
-	t->n_aside = 0;
+	t->n_aside = t->n_miss = t->n_way = 0;
 	t->simd = t->x87 = false;
 	if (!prepare(t)) {
 		j->data_used = data;
@@ -241,14 +243,21 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	jit_find_groups(t, b->n);
 	t->plain = false;
 	emit_items(t, 0);
+	j->code.used = (size_t)(t->e.p - j->code.rw);
+	BUG_ON(t->e.p - hot > JIT_BLOCK_CODE);
+	t->e.p = cold;
 	if (t->n_groups) {
 		t->plain = true;
 		t->where = IN_CC;
 		emit_items(t, t->grouped_from);
 	}
+	jit_emit_misses(t);
+	jit_emit_ways_out(t);
 	jit_emit_asides(t);
 	emit_outs(t, poll, live, body);
-	j->code.used = (size_t)(t->e.p - j->code.rw);
-	BUG_ON(j->code.used - start > JIT_BLOCK_CODE);
+	j->cold_used = (size_t)(t->e.p - j->code.rw);
+	BUG_ON(t->e.p - cold > JIT_BLOCK_COLD);
+	BUG_ON(t->n_way > ARRAY_SIZE(t->way) || t->n_miss > ARRAY_SIZE(t->miss) ||
+	       t->n_aside > ARRAY_SIZE(t->aside));
 	return true;
 }
