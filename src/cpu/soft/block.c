@@ -23,15 +23,16 @@
 #include <sys/mman.h>
 
 #define ARENA_SIZE     (64u << 20)
-#define HASH_BITS      15
+#define HASH_BITS      16
 #define PAGE_BITS      12
-#define CROSS_SLOTS    64
+#define CROSS_SLOTS    256
 #define INSN_BYTES_MAX 15
 
 /** A page-crossing instruction, found again by its bytes. */
 struct cross {
 	uint8_t bytes[INSN_BYTES_MAX];
 	uint8_t have; /* bytes that were there to decode from */
+	uint64_t va;
 	uint32_t mode;
 	uint64_t storage[(sizeof(struct soft_block) + 2 * sizeof(struct insn)) / 8];
 };
@@ -192,13 +193,28 @@ static void finish(struct soft_block *b, unsigned n, unsigned bytes)
 	b->insn[n] = (struct insn) { .fn = block_end, .end = (uint16_t)bytes };
 }
 
+static struct cross *cross_at(struct soft_vcpu *v, uint64_t va)
+{
+	return &v->blocks->cross[(va >> X86_PAGE_SHIFT) % CROSS_SLOTS];
+}
+
+/* Whether an instruction at @va crossed last time, and begins as it did. */
+static bool crossed(struct soft_vcpu *v, uint64_t va, const uint8_t *p, uint32_t mode)
+{
+	unsigned here = (unsigned)(X86_PAGE_SIZE - (va & 0xfff));
+	const struct cross *c = cross_at(v, va);
+
+	return here < INSN_BYTES_MAX && c->have && c->va == va && c->mode == mode &&
+	       !memcmp(c->bytes, p, here);
+}
+
 /* An instruction that crosses the page: bytes from both, a slot of its own. */
 static struct soft_block *get_cross(struct soft_vcpu *v, uint64_t va, const uint8_t *p,
 				    uint32_t mode)
 {
 	unsigned here = (unsigned)(X86_PAGE_SIZE - (va & 0xfff)), have;
 	uint64_t next = va + here;
-	struct cross *c = &v->blocks->cross[(va >> X86_PAGE_SHIFT) % CROSS_SLOTS];
+	struct cross *c = cross_at(v, va);
 	struct soft_block *b = (struct soft_block *)c->storage;
 	uint8_t bytes[INSN_BYTES_MAX];
 	const uint8_t *q;
@@ -223,6 +239,7 @@ static struct soft_block *get_cross(struct soft_vcpu *v, uint64_t va, const uint
 	memcpy(c->bytes, bytes, have);
 	c->have = (uint8_t)have;
 	c->mode = mode;
+	c->va = va;
 	v->n_decoded++;
 	return b;
 }
@@ -275,8 +292,11 @@ static struct soft_block *find_block(struct soft_vcpu *v, gpa_t gpa, const uint8
 	for (b = c->hash[h]; b; b = b->hash_next)
 		if (b->gpa == gpa && b->mode == mode)
 			return b;
-	mark_code(v, gpa);
-	b = decode_block(v, gpa, p, (unsigned)(X86_PAGE_SIZE - (va & 0xfff)), mode);
+	b = NULL;
+	if (!crossed(v, va, p, mode)) {
+		mark_code(v, gpa);
+		b = decode_block(v, gpa, p, (unsigned)(X86_PAGE_SIZE - (va & 0xfff)), mode);
+	}
 	if (!b) {
 		*cacheable = false;
 		return get_cross(v, va, p, mode);
