@@ -37,7 +37,7 @@
 
 /* --- TLB ------------------------------------------------------------------------------- */
 
-#define SOFT_TLB_BITS  9
+#define SOFT_TLB_BITS  10
 #define SOFT_TLB_SIZE  (1u << SOFT_TLB_BITS)
 #define SOFT_TLB_SETS  6 /* one for each PCID in use; Linux uses six */
 #define SOFT_TLB_LOCAL 16
