@@ -41,7 +41,7 @@
 #define SOFT_TLB_SIZE  (1u << SOFT_TLB_BITS)
 #define SOFT_TLB_SETS  6 /* one for each PCID in use; Linux uses six */
 #define SOFT_TLB_LOCAL 16
-#define SOFT_TLB_CODE  4096 /* bits of the filter of pages with code */
+#define SOFT_TLB_CODE  8192 /* bits of the filter of pages with code */
 #define SOFT_PAGE_MASK (~0xfffull)
 
 /** Whose rights an access has. */
@@ -436,9 +436,12 @@ static inline void soft_tlb_select(struct soft_vcpu *v)
 	soft_tlb_rekey(v);
 }
 
+/* The halves are apart: what user programs unmap must not cost the kernel its code. */
 static inline unsigned soft_tlb_code_bit(uint64_t va)
 {
-	return (unsigned)((va ^ va >> 12) >> X86_PAGE_SHIFT) & (SOFT_TLB_CODE - 1);
+	unsigned bit = (unsigned)((va ^ va >> 12) >> X86_PAGE_SHIFT) & (SOFT_TLB_CODE / 2 - 1);
+
+	return (int64_t)va < 0 ? bit + SOFT_TLB_CODE / 2 : bit;
 }
 
 /** soft_tlb_note_code() - the jump cache gets an entry for @va under v->now->gen. */
