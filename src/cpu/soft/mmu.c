@@ -244,7 +244,7 @@ static void set_flush(struct soft_vcpu *v, struct soft_tlb_set *s)
 	s->gen = ++v->gen_next;
 	memset(s->large_2m, 0, sizeof(s->large_2m));
 	memset(s->code, 0, sizeof(s->code));
-	s->large_1g = 0;
+	memset(s->large_1g, 0, sizeof(s->large_1g));
 	s->n_local = 0;
 	if (++s->epoch > 0xfff) {
 		memset(s->e, 0, sizeof(s->e));
@@ -322,8 +322,9 @@ static void set_invlpg(struct soft_vcpu *v, struct soft_tlb_set *s, uint64_t va)
 {
 	uint64_t h2 = va >> 21, h1 = va >> 30;
 	unsigned bit = soft_tlb_code_bit(va);
-	bool large =
-		(s->large_2m[(h2 >> 6) & 15] >> (h2 & 63) & 1) || (s->large_1g >> (h1 & 63) & 1);
+	unsigned half = va >> 63;
+	bool large = (s->large_2m[half][(h2 >> 6) & 15] >> (h2 & 63) & 1) ||
+		     (s->large_1g[half] >> (h1 & 63) & 1);
 
 	if (large || (s->code[bit / 64] >> (bit & 63) & 1)) {
 		s->gen = ++v->gen_next;
@@ -400,15 +401,16 @@ void soft_tlb_drop_write(struct soft_vcpu *v, gpa_t gpa)
 
 static void filter_large(struct soft_tlb_set *s, uint64_t va, unsigned shift)
 {
+	unsigned half = va >> 63;
 	uint64_t h = va >> 21;
 
 	if (shift >= 30)
-		s->large_1g |= 1ull << ((va >> 30) & 63);
+		s->large_1g[half] |= 1ull << ((va >> 30) & 63);
 	else if (shift > 12)
-		s->large_2m[(h >> 6) & 15] |= 1ull << (h & 63);
+		s->large_2m[half][(h >> 6) & 15] |= 1ull << (h & 63);
 	if (shift == 22) {
 		h ^= 1; /* a 4 MiB page covers two granules */
-		s->large_2m[(h >> 6) & 15] |= 1ull << (h & 63);
+		s->large_2m[half][(h >> 6) & 15] |= 1ull << (h & 63);
 	}
 }
 

@@ -72,8 +72,11 @@ struct soft_tlb_set {
 	uint16_t pcid;
 	bool valid;
 	uint64_t used; /* for replacement */
-	/* Filters: which large pages may be in here, by hash of address bits 21 and 30 up. */
-	uint64_t large_2m[16], large_1g;
+	/*
+	 * Filters: which large pages may be in here, by hash of address bits 21 and 30 up, the lower
+	 * half of the addresses apart from the upper.
+	 */
+	uint64_t large_2m[2][16], large_1g[2];
 	/* Which pages the jump cache may know under `gen`: only their INVLPG changes it. */
 	uint64_t code[SOFT_TLB_CODE / 64];
 	/* Of the set of all PCIDs: the pages in it that are not global; more than fit: all go. */
