@@ -261,10 +261,25 @@ static void entry_drop(struct soft_tlb_entry *e)
 	e->r = e->w = e->x = 0;
 }
 
+/* Whether the jump cache may know code on @va's page. */
+static bool has_code(const struct soft_tlb_set *s, uint64_t va)
+{
+	unsigned bit = soft_tlb_code_bit(va);
+
+	return s->code[bit / 64] >> (bit & 63) & 1;
+}
+
+static void forget_code(struct soft_vcpu *v, struct soft_tlb_set *s)
+{
+	s->gen = ++v->gen_next;
+	memset(s->code, 0, sizeof(s->code));
+}
+
 /* What of the set of all PCIDs is not global belongs to one address space, which is left. */
 static void local_flush(struct soft_vcpu *v)
 {
 	struct soft_tlb_set *s = &v->sets[SOFT_TLB_SETS];
+	bool code = false;
 
 	if (!s->n_local)
 		return;
@@ -272,11 +287,13 @@ static void local_flush(struct soft_vcpu *v)
 		set_flush(v, s);
 		return;
 	}
-	for (unsigned i = 0; i < s->n_local; i++)
+	for (unsigned i = 0; i < s->n_local; i++) {
 		entry_drop(&s->e[SOFT_MMU_KERNEL][soft_tlb_index(s->local[i])]);
+		code |= has_code(s, s->local[i]);
+	}
 	s->n_local = 0;
-	s->gen = ++v->gen_next;
-	memset(s->code, 0, sizeof(s->code));
+	if (code)
+		forget_code(v, s);
 	soft_tlb_rekey(v);
 }
 
@@ -321,15 +338,12 @@ static uint64_t entry_va(const struct soft_tlb_entry *e)
 static void set_invlpg(struct soft_vcpu *v, struct soft_tlb_set *s, uint64_t va)
 {
 	uint64_t h2 = va >> 21, h1 = va >> 30;
-	unsigned bit = soft_tlb_code_bit(va);
 	unsigned half = va >> 63;
 	bool large = (s->large_2m[half][(h2 >> 6) & 15] >> (h2 & 63) & 1) ||
 		     (s->large_1g[half] >> (h1 & 63) & 1);
 
-	if (large || (s->code[bit / 64] >> (bit & 63) & 1)) {
-		s->gen = ++v->gen_next;
-		memset(s->code, 0, sizeof(s->code));
-	}
+	if (large || has_code(s, va))
+		forget_code(v, s);
 	for (unsigned idx = 0; idx < SOFT_MMU_COUNT; idx++) {
 		entry_drop(&s->e[idx][soft_tlb_index(va)]);
 		if (!large)
