@@ -117,7 +117,7 @@ struct soft_block {
 	struct insn insn[];
 };
 
-#define SOFT_JC_BITS 12
+#define SOFT_JC_BITS 13
 
 struct soft_jc_entry {
 	uint64_t va, gen;
@@ -140,7 +140,7 @@ struct soft_site {
 #define SOFT_SITE_EPOCH	   8u /* epochs are its multiples: the lowest bits are for the alignment */
 
 #define SOFT_JIT_GROUPS	   16 /* of accesses that share a TLB look-up, in a block */
-#define SOFT_JIT_JUMP_BITS 12
+#define SOFT_JIT_JUMP_BITS 13
 #define SOFT_JIT_JUMP(va, key)                                                                     \
 	(((va) ^ (va) >> SOFT_JIT_JUMP_BITS ^ (key)) & ((1u << SOFT_JIT_JUMP_BITS) - 1))
 #define SOFT_JIT_CROSS 65536u /* jumps from page to page with an entry of their own */
