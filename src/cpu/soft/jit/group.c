@@ -95,6 +95,7 @@ static void add_stack(struct finder *f, struct item *it, struct place at, int64_
 {
 	struct access *a = &it->access[ACCESS_STACK];
 
+	a->made = true;
 	a->off = at.off + by;
 	add(f, a, &(struct pending) { .base = at.root, .lo = a->off, .write = write }, 8);
 }
@@ -105,6 +106,7 @@ static void add_operand(struct finder *f, struct item *it, const ZydisDecodedOpe
 	const struct insn *in = it->in;
 	struct pending p = { .write = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE };
 
+	a->made = true;
 	a->off = in->disp;
 	if (in->ea == INSN_EA_RIP) {
 		p.base = ROOT_RIP;

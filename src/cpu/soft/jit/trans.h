@@ -14,6 +14,7 @@ enum where { IN_EFLAGS, IN_CC };
 
 /** A memory access of an instruction. */
 struct access {
+	bool made;   /* there is such an access */
 	int group;   /* of trans.group, -1: none */
 	bool first;  /* the group's look-up is made here */
 	int64_t off; /* of the access, from the same zero as its group's bounds */

@@ -115,40 +115,45 @@ static bool prepare(struct trans *t)
 	return true;
 }
 
-/*
- * Entries and poll: with flags in v->cc, five bytes further with flags in EFLAGS. The poll must
- * not touch flags that are wanted: JRCXZ does not.
- */
-static uint8_t *emit_entry(struct trans *t, uint32_t live)
+/* Whether @live flags had better be in EFLAGS at the start: they are read before a TLB look-up. */
+static bool prefers_eflags(const struct trans *t, uint32_t live)
+{
+	for (unsigned i = 0; i < t->b->n; i++) {
+		const struct item *it = &t->item[i];
+
+		if (!it->inlined)
+			return false;
+		for (unsigned k = 0; k < ACCESS_COUNT; k++)
+			if (it->access[k].made && (it->access[k].group < 0 || it->access[k].first))
+				return false;
+		if (it->reads & live)
+			return true;
+		if (it->changes)
+			return (live & ~it->writes) != 0;
+	}
+	return false;
+}
+
+/* Out where somebody wants attention, or SIMD would raise something; EFLAGS are lost. */
+static uint8_t *emit_poll(struct trans *t)
 {
 	struct emit *e = &t->e;
-	uint8_t *short_jump, *away;
 
-	t->b->code = emit_here(e);
-	if (live) {
-		emit_jump(e, X_CALL, e->j->load_flags);
-	} else {
-		static const uint8_t nop5[] = { 0x0f, 0x1f, 0x44, 0, 0 };
-
-		memcpy(e->p, nop5, sizeof(nop5));
-		e->p += sizeof(nop5);
-	}
-	t->b->code_simd = t->simd;
-	t->b->code_flags = emit_here(e);
-	t->where = IN_EFLAGS;
 	if (t->simd) {
-		/* Both in one look: the flags are saved where they are wanted. */
-		if (live)
-			jit_save_flags(t);
 		EMIT_V(e, false, 0x0fb6, HOST_R15, simd_denied);
 		EMIT_V(e, false, 0x0b, HOST_R15, attention);
-		return emit_forward(e, X_JNE);
-	}
-	if (!live) {
+	} else {
 		emit_v(e, false, 0x83, 7, offsetof(struct soft_vcpu, attention), 1); /* cmp */
 		emit_8(e, 0);
-		return emit_forward(e, X_JNE);
 	}
+	return emit_forward(e, X_JNE);
+}
+
+/* The same without touching flags: by JRCXZ. */
+static uint8_t *emit_poll_quiet(struct emit *e)
+{
+	uint8_t *short_jump, *away;
+
 	emit_rr(e, true, X_MOV_LOAD, HOST_R13, HOST_RCX);
 	EMIT_V(e, false, X_MOV_LOAD, HOST_RCX, attention);
 	emit_8(e, 0xe3); /* jrcxz */
@@ -162,31 +167,50 @@ static uint8_t *emit_entry(struct trans *t, uint32_t live)
 }
 
 /*
- * Out at the block's start, with flags in EFLAGS and in v->cc; and in from the loop at @body, which
- * has looked at v->attention itself and must get on even if it is set.
+ * Entries for flags in v->cc and in EFLAGS, the one behind the other, and the poll. Behind them
+ * flags are where t->where says.
  */
-static void emit_outs(struct trans *t, uint8_t *poll, uint32_t live, const uint8_t *body)
+static uint8_t *emit_entry(struct trans *t, uint32_t live)
+{
+	struct soft_block *b = t->b;
+	struct emit *e = &t->e;
+
+	b->code_simd = t->simd;
+	t->where = live && !t->simd && prefers_eflags(t, live) ? IN_EFLAGS : IN_CC;
+	if (t->where == IN_EFLAGS) {
+		b->code = emit_here(e);
+		emit_jump(e, X_CALL, e->j->load_flags);
+		b->code_flags = emit_here(e);
+		return emit_poll_quiet(e);
+	}
+	b->code_flags = emit_here(e);
+	if (live)
+		emit_save_flags(e);
+	b->code = emit_here(e);
+	return emit_poll(t);
+}
+
+/*
+ * Out at the block's start, with flags in EFLAGS and in v->cc; and in from the loop at @body, which
+ * has looked at v->attention itself and must get on even if it is set. @where: flags at @body.
+ */
+static void emit_outs(struct trans *t, uint8_t *poll, enum where where, const uint8_t *body)
 {
 	struct emit *e = &t->e;
-	/* A block with SIMD has saved its flags by then. */
-	bool in_eflags = live && !t->simd;
 
 	t->b->code_run = emit_here(e);
-	if (in_eflags)
+	if (where == IN_EFLAGS)
 		emit_jump(e, X_CALL, e->j->load_flags);
 	emit_jump(e, X_JMP, body);
-	for (unsigned i = 0; i < 2; i++) {
-		bool in_cc = i == 1;
-
-		if (in_cc != in_eflags)
+	for (t->where = IN_EFLAGS; t->where <= IN_CC; t->where++) {
+		if (where == t->where)
 			emit_land(e, poll);
-		if (in_cc)
+		if (t->where == IN_CC)
 			t->b->code_out = emit_here(e);
 		else
 			t->b->code_out_flags = emit_here(e);
 		EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
 		emit_lea(e, HOST_R13, HOST_R13, -1, 0, (int32_t)(t->b->gpa & 0xfff));
-		t->where = in_cc ? IN_CC : IN_EFLAGS;
 		jit_emit_leave(t);
 	}
 }
@@ -222,6 +246,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 {
 	struct trans *t = j->work;
 	size_t data = j->data_used;
+	enum where where;
 	uint32_t live;
 	const uint8_t *body;
 	uint8_t *poll, *hot, *cold;
@@ -237,10 +262,11 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 		return false;
 	}
 	live = (t->item[0].live & ~t->item[0].writes) | t->item[0].reads;
+	jit_find_groups(t, b->n);
 	poll = emit_entry(t, live);
+	where = t->where;
 	body = emit_here(&t->e);
 	jit_want_fp(t);
-	jit_find_groups(t, b->n);
 	t->plain = false;
 	emit_items(t, 0);
 	j->code.used = (size_t)(t->e.p - j->code.rw);
@@ -254,7 +280,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	jit_emit_misses(t);
 	jit_emit_ways_out(t);
 	jit_emit_asides(t);
-	emit_outs(t, poll, live, body);
+	emit_outs(t, poll, where, body);
 	j->cold_used = (size_t)(t->e.p - j->code.rw);
 	BUG_ON(t->e.p - cold > JIT_BLOCK_COLD);
 	BUG_ON(t->n_way > ARRAY_SIZE(t->way) || t->n_miss > ARRAY_SIZE(t->miss) ||
