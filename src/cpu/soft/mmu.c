@@ -246,6 +246,7 @@ static void set_flush(struct soft_vcpu *v, struct soft_tlb_set *s)
 	memset(s->code, 0, sizeof(s->code));
 	memset(s->large_1g, 0, sizeof(s->large_1g));
 	s->n_local = 0;
+	memset(s->filled, 0, sizeof(s->filled));
 	if (++s->epoch > 0xfff) {
 		memset(s->e, 0, sizeof(s->e));
 		s->epoch = 1;
@@ -345,6 +346,8 @@ static void set_invlpg(struct soft_vcpu *v, struct soft_tlb_set *s, uint64_t va)
 	if (large || has_code(s, va))
 		forget_code(v, s);
 	for (unsigned idx = 0; idx < SOFT_MMU_COUNT; idx++) {
+		if (!s->filled[idx])
+			continue;
 		entry_drop(&s->e[idx][soft_tlb_index(va)]);
 		if (!large)
 			continue;
@@ -403,13 +406,12 @@ void soft_tlb_drop_write(struct soft_vcpu *v, gpa_t gpa)
 {
 	soft_sites_forget(v);
 	for (unsigned n = 0; n <= SOFT_TLB_SETS; n++) {
-		struct soft_tlb_entry *e = &v->sets[n].e[0][0];
+		struct soft_tlb_set *s = &v->sets[n];
 
-		if (!v->sets[n].valid)
-			continue;
-		for (unsigned i = 0; i < SOFT_MMU_COUNT * SOFT_TLB_SIZE; i++)
-			if (e[i].gpa == gpa)
-				e[i].w = 0;
+		for (unsigned idx = 0; s->valid && idx < SOFT_MMU_COUNT; idx++)
+			for (unsigned i = 0; s->filled[idx] && i < SOFT_TLB_SIZE; i++)
+				if (s->e[idx][i].gpa == gpa)
+					s->e[idx][i].w = 0;
 	}
 }
 
@@ -493,6 +495,7 @@ static struct xlat tlb_fill(struct soft_vcpu *v, uint64_t va, enum soft_access a
 		    may_tag_write(r, w.gpa))
 			e->w = tag;
 	}
+	s->filled[idx] = true;
 	filter_large(s, va, w.shift);
 	if (idx == SOFT_MMU_KERNEL && !w.global)
 		local_note(s, va);

@@ -71,7 +71,8 @@ struct soft_tlb_set {
 	uint64_t gen;	/* unique for each (set, flush); keys the jump cache */
 	uint16_t pcid;
 	bool valid;
-	uint64_t used; /* for replacement */
+	bool filled[SOFT_MMU_COUNT]; /* since the last flush */
+	uint64_t used;		     /* for replacement */
 	/*
 	 * Filters: which large pages may be in here, by hash of address bits 21 and 30 up, the lower
 	 * half of the addresses apart from the upper.
