@@ -230,6 +230,7 @@ bool soft_load_pdptes(struct soft_vcpu *v, uint64_t cr3)
 
 void soft_sites_forget(struct soft_vcpu *v)
 {
+	v->stack_site.tag = SOFT_SITE_NONE;
 	v->site_epoch += SOFT_SITE_EPOCH;
 	if (v->site_epoch < X86_PAGE_SIZE)
 		return;

@@ -74,8 +74,8 @@ struct soft_tlb_set {
 	bool filled[SOFT_MMU_COUNT]; /* since the last flush */
 	uint64_t used;		     /* for replacement */
 	/*
-	 * Filters: which large pages may be in here, by hash of address bits 21 and 30 up, the lower
-	 * half of the addresses apart from the upper.
+	 * Filters: which large pages may be in here, by hash of address bits 21 and 30 up, the
+	 * lower half of the addresses apart from the upper.
 	 */
 	uint64_t large_2m[2][16], large_1g[2];
 	/* Which pages the jump cache may know under `gen`: only their INVLPG changes it. */
@@ -137,7 +137,8 @@ struct soft_site {
 	uintptr_t addend; /* as in struct soft_tlb_entry */
 };
 
-#define SOFT_SITES	   8192 /* of either; then they are shared */
+#define SOFT_SITES	   8192	  /* of either; then they are shared */
+#define SOFT_SITE_NONE	   0x800u /* a tag that no aligned access of up to 8 bytes has */
 #define SOFT_SITE_EPOCH	   8u /* epochs are its multiples: the lowest bits are for the alignment */
 
 #define SOFT_JIT_GROUPS	   16 /* of accesses that share a TLB look-up, in a block */
@@ -263,7 +264,9 @@ struct soft_vcpu {
 	uint64_t jit_delta[SOFT_JIT_GROUPS]; /* host minus guest address, of the running block */
 	uint64_t site_epoch;
 	unsigned n_sites; /* that have been in use, the most so far */
-	bool site_fill;	  /* sites may be filled: mmu_idx is SOFT_MMU_USER */
+	bool site_fill;	  /* sites may be filled: mmu_idx is one without AC */
+	/* The same of all of the kernel's accesses by RSP; no epoch, SOFT_SITE_NONE: none. */
+	struct soft_site stack_site;
 	struct soft_site site[SOFT_SITES];
 	struct soft_jit_jump *jit_jumps; /* jit_jump */
 	struct soft_jit_jump jit_cross[SOFT_JIT_CROSS];
@@ -431,7 +434,7 @@ void soft_sites_forget(struct soft_vcpu *v);
 /** soft_tlb_select() - v->mmu_idx or v->set changed: what follows from them. */
 static inline void soft_tlb_select(struct soft_vcpu *v)
 {
-	v->site_fill = v->mmu_idx == SOFT_MMU_USER;
+	v->site_fill = v->mmu_idx == SOFT_MMU_USER || v->mmu_idx == SOFT_MMU_KERNEL;
 	if (UNLIKELY(v->mmu_idx == SOFT_MMU_USER_AC))
 		soft_sites_forget(v);
 	v->now = soft_tlb_set_of(v, v->mmu_idx);

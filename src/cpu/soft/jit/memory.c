@@ -95,29 +95,33 @@ static size_t new_site(struct trans *t, bool write)
 
 /*
  * R13 becomes (@op MOV), or has added (ADD), the addend of the page of the @size bytes at R13, or
- * away, to @a. User code asks the site, and the TLB out of the way; the kernel's asks the TLB, as
- * it comes by for another task, with another stack, nearly each time.
+ * away, to @a. User code asks the site, and the TLB out of the way. The kernel's asks the TLB, as
+ * it comes by for another task nearly each time, but for its stack (@stack), which is one page for
+ * a while.
  */
-static void emit_addend(struct trans *t, unsigned op, unsigned size, bool write, struct aside *a)
+static void emit_addend(struct trans *t, unsigned op, unsigned size, bool write, bool stack,
+			struct aside *a)
 {
 	bool small = size <= SOFT_SITE_EPOCH && !(size & (size - 1));
+	bool user = t->b->mode & SOFT_MODE_USER;
 	struct emit *e = &t->e;
 	struct miss *m;
 
-	if (!(t->b->mode & SOFT_MODE_USER)) {
+	if (!user && !stack) {
 		a->from = emit_lookup(e, size, write);
 		emit_rm(e, true, op, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
 		return;
 	}
 	m = &t->miss[t->n_miss++];
-	*m = (struct miss) {
-		.size = size, .write = write, .aside = (unsigned)(a - t->aside), .op = op
-	};
-	m->site = new_site(t, write);
+	*m = (struct miss) { .size = size, .aside = (unsigned)(a - t->aside), .op = op };
+	/* What serves reads and writes alike must allow both. */
+	m->write = write || !user;
+	m->site = user ? new_site(t, write) : offsetof(struct soft_vcpu, stack_site);
 	emit_rr(e, true, X_MOV_LOAD, HOST_R15, HOST_R13);
 	emit_rr(e, true, 0x81, 4, HOST_R15); /* and: small ones that are not aligned differ, too */
 	emit_32(e, 0xfffff000u | (small ? size - 1 : 0));
-	emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
+	if (user)
+		emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
 	emit_v(e, true, 0x3b, HOST_R15, m->site + offsetof(struct soft_site, tag), 0);
 	m->from = emit_forward(e, X_JNE);
 	if (!small) {
@@ -151,7 +155,8 @@ void jit_emit_misses(struct trans *t)
 		keep = emit_forward(e, X_JE);
 		emit_rr(e, true, 0x81, 4, HOST_R15); /* and r15, ~fffh */
 		emit_32(e, 0xfffff000u);
-		emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
+		if (t->b->mode & SOFT_MODE_USER)
+			emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
 		emit_v(e, true, X_MOV_STORE, HOST_R15, m->site + offsetof(struct soft_site, tag),
 		       0);
 		emit_v(e, true, X_MOV_STORE, HOST_R14, m->site + offsetof(struct soft_site, addend),
@@ -163,11 +168,12 @@ void jit_emit_misses(struct trans *t)
 }
 
 /* R13 from linear to host address, or to the handler. */
-static struct aside *emit_tlb(struct trans *t, const struct item *it, unsigned size, bool write)
+static struct aside *emit_tlb(struct trans *t, const struct item *it, unsigned size, bool write,
+			      bool stack)
 {
 	struct aside *a = jit_add_aside(t, it, NULL);
 
-	emit_addend(t, 0x03, size, write, a);
+	emit_addend(t, 0x03, size, write, stack, a);
 	return a;
 }
 
@@ -230,7 +236,8 @@ static void emit_group_lookup(struct trans *t, const struct item *it, const stru
 		emit_linear(t, it, g->lo - a->off);
 	s = jit_add_aside(t, it, NULL);
 	s->to_plain = true;
-	emit_addend(t, X_MOV_LOAD, (unsigned)(g->hi - g->lo), g->write, s);
+	stack |= it->in->base == CPU_RSP * 8;
+	emit_addend(t, X_MOV_LOAD, (unsigned)(g->hi - g->lo), g->write, stack, s);
 	if (!stack && it->in->ea == INSN_EA_RIP)
 		emit_add_v(e, HOST_R13, offsetof(struct soft_vcpu, block_va));
 	else if (!stack && it->in->ea == INSN_EA_GENERIC)
@@ -279,7 +286,7 @@ struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, 
 	if (!in_group(t, a)) {
 		jit_want_in_cc(t, it->live);
 		emit_lea(e, HOST_R13, base, -1, 0, disp);
-		*out = emit_tlb(t, it, 8, write);
+		*out = emit_tlb(t, it, 8, write, true);
 		return (struct mref) { HOST_R13, -1, 0 };
 	}
 	if (a->first) {
@@ -322,7 +329,7 @@ struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t t
 	emit_linear(t, it, 0);
 	if (align > 1)
 		misaligned = emit_alignment(t, align);
-	*out = emit_tlb(t, it, size, write);
+	*out = emit_tlb(t, it, size, write, it->in->base == CPU_RSP * 8);
 	(*out)->from2 = misaligned;
 	if (wanted) {
 		/* R13 is in use. */

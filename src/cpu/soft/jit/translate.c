@@ -33,7 +33,13 @@ static void h_go_on(struct soft_vcpu *v, const struct insn *in)
 		return;
 	}
 	v->jit_next = 1;
+}
+
+/* Behind what may have changed whether SIMD is denied. */
+static void h_go_on_control(struct soft_vcpu *v, const struct insn *in)
+{
 	v->simd_denied = jit_simd_denied(v);
+	h_go_on(v, in);
 }
 
 #define LOOK_AHEAD 8
@@ -96,7 +102,11 @@ static bool prepare(struct trans *t)
 		jit_flags_of(it);
 		copy[0] = *it->in;
 		copy[0].end = (uint16_t)(off + it->in->end);
-		copy[1] = (struct insn) { .fn = h_go_on, .aux = b, .end = copy[0].end };
+		copy[1] = (struct insn) { .fn = decoded && jit_listed[it->z.i.mnemonic]
+							? h_go_on
+							: h_go_on_control,
+					  .aux = b,
+					  .end = copy[0].end };
 		it->copy = copy;
 		j->data_used += 2 * sizeof(*copy);
 	}
