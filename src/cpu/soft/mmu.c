@@ -247,6 +247,7 @@ static void set_flush(struct soft_vcpu *v, struct soft_tlb_set *s)
 	memset(s->code, 0, sizeof(s->code));
 	memset(s->large_1g, 0, sizeof(s->large_1g));
 	s->n_local = 0;
+	s->local_exec = false;
 	memset(s->filled, 0, sizeof(s->filled));
 	if (++s->epoch > 0xfff) {
 		memset(s->e, 0, sizeof(s->e));
@@ -281,7 +282,6 @@ static void forget_code(struct soft_vcpu *v, struct soft_tlb_set *s)
 static void local_flush(struct soft_vcpu *v)
 {
 	struct soft_tlb_set *s = &v->sets[SOFT_TLB_SETS];
-	bool code = false;
 
 	if (!s->n_local)
 		return;
@@ -289,18 +289,18 @@ static void local_flush(struct soft_vcpu *v)
 		set_flush(v, s);
 		return;
 	}
-	for (unsigned i = 0; i < s->n_local; i++) {
+	for (unsigned i = 0; i < s->n_local; i++)
 		entry_drop(&s->e[SOFT_MMU_KERNEL][soft_tlb_index(s->local[i])]);
-		code |= has_code(s, s->local[i]);
-	}
 	s->n_local = 0;
-	if (code)
+	if (s->local_exec)
 		forget_code(v, s);
+	s->local_exec = false;
 	soft_tlb_rekey(v);
 }
 
-static void local_note(struct soft_tlb_set *s, uint64_t va)
+static void local_note(struct soft_tlb_set *s, uint64_t va, bool exec)
 {
+	s->local_exec |= exec;
 	if (s->n_local < SOFT_TLB_LOCAL)
 		s->local[s->n_local] = va;
 	if (s->n_local <= SOFT_TLB_LOCAL)
@@ -499,7 +499,7 @@ static struct xlat tlb_fill(struct soft_vcpu *v, uint64_t va, enum soft_access a
 	s->filled[idx] = true;
 	filter_large(s, va, w.shift);
 	if (idx == SOFT_MMU_KERNEL && !w.global)
-		local_note(s, va);
+		local_note(s, va, e->x == tag);
 	return x;
 }
 

@@ -83,6 +83,7 @@ struct soft_tlb_set {
 	/* Of the set of all PCIDs: the pages in it that are not global; more than fit: all go. */
 	uint64_t local[SOFT_TLB_LOCAL];
 	unsigned n_local;
+	bool local_exec; /* some of them may hold code */
 	struct soft_tlb_entry e[SOFT_MMU_COUNT][SOFT_TLB_SIZE];
 };
 
