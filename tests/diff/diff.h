@@ -18,6 +18,7 @@
 #define DIFF_INSN_MAX  15
 
 #define DIFF_NO_FAULT  (-1)
+#define DIFF_GIVEN_UP  (-2) /* too long, or not to be compared */
 
 /** Registers and memory before or after the instruction. */
 struct diff_state {
@@ -50,6 +51,11 @@ void diff_soft_exec(const struct diff_case *k, bool translated, struct diff_stat
  */
 uint64_t diff_soft_sequence(const uint8_t *bytes, unsigned len, const struct diff_state *in,
 			    bool translated, struct diff_state *out);
+/**
+ * diff_soft_watch() - from now on sequences are given up after some time, and where @usable, asked
+ * for the bytes of each instruction before it is interpreted, says false.
+ */
+void diff_soft_watch(bool (*usable)(const uint8_t *bytes, unsigned len));
 void diff_soft_end(void);
 
 /** A class of instructions; its members are found by walking the opcode maps. */

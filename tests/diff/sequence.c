@@ -2,7 +2,10 @@
 /*
  * sequence: random runs of instructions, interpreted and translated, with equal results.
  *
- *   sequence [-n RUNS] [-s SEED]
+ *   sequence [-n RUNS | -t SECONDS] [-s SEED] [-b]
+ *
+ * -b: of random bytes instead of known instructions, so with jumps, faults and code that writes to
+ * itself; runs that come by anything that may differ are left out.
  *
  * Single instructions are compared with the host CPU by `diff`; here it is what the translator does
  * between them: flags that are put away and brought back, SIMD registers that stay loaded, x87 and
@@ -19,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define POOL_OF_CLASS 300
@@ -89,6 +93,106 @@ static void make_state(uint64_t *seed)
 	in.c.fx[2] = 0;
 }
 
+/* --- random bytes --------------------------------------------------------------------------- */
+
+static ZydisDecoder decoder;
+
+/* What depends on the time, leaves something undefined, or changes what the next run starts with.
+ */
+static bool comparable(const ZydisDecodedInstruction *i)
+{
+	switch (i->meta.category) {
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+	case ZYDIS_CATEGORY_SEGOP:
+	case ZYDIS_CATEGORY_RDRAND:
+	case ZYDIS_CATEGORY_RDSEED:
+	case ZYDIS_CATEGORY_XSAVE:
+	case ZYDIS_CATEGORY_XSAVEOPT:
+		return false;
+	default:
+		break;
+	}
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDTSCP:
+	case ZYDIS_MNEMONIC_RDPID:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_FLDCW:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FRSTOR:
+		return false;
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_POP:
+		/* To segment registers: 8E, and POP FS and GS. */
+		return !(i->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && i->opcode == 0x8e) &&
+		       i->opcode_map != ZYDIS_OPCODE_MAP_0F;
+	default:
+		break;
+	}
+	return i->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR &&
+	       !(i->cpu_flags && ((i->cpu_flags->undefined & X86_FLAGS_ARITH) ||
+				  (i->cpu_flags->tested & X86_FLAG_AF)));
+}
+
+static bool bytes_comparable(const uint8_t *bytes, unsigned len)
+{
+	ZydisDecodedInstruction i;
+
+	return !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, len, &i)) ||
+	       comparable(&i);
+}
+
+/* Half of the runs are of instructions that can be compared, so that they get further. */
+static unsigned random_bytes(uint8_t *code, uint64_t *seed)
+{
+	unsigned len = 0, count = 2 + (unsigned)(diff_rand(seed) % (LENGTH_MAX - 1));
+	bool any = diff_rand(seed) & 1;
+
+	while (count) {
+		ZydisDecodedInstruction i;
+
+		for (unsigned b = 0; b < DIFF_INSN_MAX; b++)
+			code[len + b] = (uint8_t)diff_rand(seed);
+		/* REX and the two-byte map more often than one byte in 256. */
+		if (diff_rand(seed) & 1)
+			code[len] = diff_rand(seed) & 1 ? 0x48 : 0x0f;
+		if (any) {
+			len += DIFF_INSN_MAX;
+		} else if (ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, code + len,
+								      DIFF_INSN_MAX, &i)) &&
+			   comparable(&i)) {
+			len += i.length;
+		} else {
+			continue;
+		}
+		count--;
+	}
+	return len;
+}
+
+static unsigned known_instructions(uint8_t *code, uint64_t *seed)
+{
+	unsigned len = 0, count = 2 + (unsigned)(diff_rand(seed) % (LENGTH_MAX - 1));
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct sample *s = &pool[diff_rand(seed) % n_pool];
+
+		memcpy(code + len, s->bytes, s->len);
+		len += s->len;
+	}
+	return len;
+}
+
+/* --- comparing ------------------------------------------------------------------------------ */
+
 static bool same(uint64_t at, uint64_t at_code, unsigned len)
 {
 	uint64_t flags = X86_FLAGS_ARITH & ~X86_FLAG_AF;
@@ -130,13 +234,19 @@ static void show(const uint8_t *code, unsigned len, uint64_t at, uint64_t at_cod
 
 int main(int argc, char **argv)
 {
-	unsigned runs = 20000, bad = 0, whole = 0;
+	unsigned runs = 20000, bad = 0, whole = 0, out = 0, n;
 	uint64_t seed = 20261121;
+	time_t until = 0;
+	bool bytes = false;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:s:")) != -1) {
+	while ((opt = getopt(argc, argv, "n:t:s:b")) != -1) {
 		if (opt == 'n')
 			runs = (unsigned)strtoul(optarg, NULL, 0);
+		else if (opt == 't')
+			until = time(NULL) + (time_t)strtoul(optarg, NULL, 0);
+		else if (opt == 'b')
+			bytes = true;
 		else if (opt == 's')
 			seed = strtoull(optarg, NULL, 0);
 		else
@@ -146,19 +256,20 @@ int main(int argc, char **argv)
 	if (!n_pool)
 		return 2;
 	diff_soft_setup();
-	for (unsigned n = 0; n < runs; n++) {
-		uint8_t code[LENGTH_MAX * DIFF_INSN_MAX];
-		unsigned len = 0, count = 2 + (unsigned)(diff_rand(&seed) % (LENGTH_MAX - 1));
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (bytes)
+		diff_soft_watch(bytes_comparable);
+	for (n = 0; until ? time(NULL) < until : n < runs; n++) {
+		uint8_t code[(LENGTH_MAX + 1) * DIFF_INSN_MAX];
+		unsigned len = bytes ? random_bytes(code, &seed) : known_instructions(code, &seed);
 		uint64_t at, at_code;
 
-		for (unsigned i = 0; i < count; i++) {
-			const struct sample *s = &pool[diff_rand(&seed) % n_pool];
-
-			memcpy(code + len, s->bytes, s->len);
-			len += s->len;
-		}
 		make_state(&seed);
 		at = diff_soft_sequence(code, len, &in, false, &by_handlers);
+		if (by_handlers.fault == DIFF_GIVEN_UP) {
+			out++;
+			continue;
+		}
 		at_code = diff_soft_sequence(code, len, &in, true, &by_code);
 		whole += at == DIFF_CODE + len;
 		if (!same(at, at_code, len) && bad++ < 5)
@@ -166,7 +277,11 @@ int main(int argc, char **argv)
 	}
 	diff_soft_end();
 	free(pool);
-	printf("%u sequences of %u instructions, %u to their end, %u differ\n", runs, n_pool, whole,
-	       bad);
+	if (bytes)
+		printf("%u sequences of bytes, %u left out, %u to their end, %u differ\n", n, out,
+		       whole, bad);
+	else
+		printf("%u sequences of %u instructions, %u to their end, %u differ\n", n, n_pool,
+		       whole, bad);
 	return bad != 0;
 }

@@ -9,9 +9,11 @@
 #include "cpu/soft/engine/engine.h"
 #include "cpu/soft/fpu.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GPA_TABLES 0x1000u
 #define GPA_CODE   0x10000u
@@ -189,12 +191,48 @@ void diff_soft_exec(const struct diff_case *k, bool translated, struct diff_stat
 	store_state(out);
 }
 
-/* Blocks until a fault; UD2 stands at the end. */
-static void run_blocks(bool translated)
+#define ROUNDS_MAX    2000 /* blocks that are interpreted */
+#define WATCH_SECONDS 5
+
+static bool (*usable)(const uint8_t *bytes, unsigned len);
+
+static void on_alarm(int sig UNUSED)
 {
-	for (;;) {
+	soft_attention(v, SOFT_ATT_KICK);
+}
+
+void diff_soft_watch(bool (*f)(const uint8_t *bytes, unsigned len))
+{
+	struct sigaction a = { .sa_handler = on_alarm };
+
+	usable = f;
+	sigaction(SIGALRM, &a, NULL);
+}
+
+/* All of the block's instructions, by the bytes as they are now. */
+static bool block_usable(const struct soft_block *b)
+{
+	for (unsigned i = 0; i < b->n; i++) {
+		uint8_t bytes[DIFF_INSN_MAX];
+		gpa_t at = b->gpa + b->insn[i].end - b->insn[i].len;
+
+		/* One that crosses has no gpa: its second page is not there. */
+		if (mem_read(ram, at, bytes, b->insn[i].len) || !usable(bytes, b->insn[i].len))
+			return false;
+	}
+	return true;
+}
+
+/* Blocks until a fault; UD2 stands at the end. False: given up. */
+static bool run_blocks(bool translated)
+{
+	for (unsigned rounds = 0;; rounds++) {
 		struct soft_block *b = soft_block_get(v, SOFT_MODE_64);
 
+		if (usable && !translated && (rounds == ROUNDS_MAX || !block_usable(b)))
+			return false;
+		if (atomic_load(&v->attention))
+			return false;
 		if (translated && v->vm->jit->full(v)) {
 			soft_blocks_flush(v);
 			continue;
@@ -226,9 +264,17 @@ uint64_t diff_soft_sequence(const uint8_t *bytes, unsigned len, const struct dif
 	load_state(in);
 	/* So that first accesses take the slow way, in the middle of what is loaded. */
 	soft_tlb_flush(v, true);
-	if (!setjmp(v->fault))
-		run_blocks(translated);
+	atomic_store(&v->attention, 0);
+	if (usable)
+		alarm(WATCH_SECONDS);
+	if (!setjmp(v->fault) && !run_blocks(translated)) {
+		out->fault = DIFF_GIVEN_UP;
+		store_state(out);
+		return 0;
+	}
+	alarm(0);
 	out->fault = v->raise_vector;
 	store_state(out);
-	return v->block_va + v->cur->end - v->cur->len;
+	/* NULL: the fetch itself. */
+	return v->cur ? v->block_va + v->cur->end - v->cur->len : v->rip;
 }
