@@ -308,3 +308,34 @@ CASE alias
 	LOG PAGE(0)
 	ret
 WANT alias, 0x1234, 0x4321
+
+/*
+ * An access across the boundary of pages whose numbers differ in many bits: an engine that looks up
+ * the first page and compares the last must not take the one's place for the other's.
+ */
+CASE across_neighbours
+	movq $PAGE(0) | 3, PAGE(2) + 511 * 8
+	movq $PAGE(5) | 3, PAGE(3)
+	movq $PAGE(2) | 3, MICRO_PD + 255 * 8
+	movq $PAGE(3) | 3, MICRO_PD + 256 * 8
+	movl $0x11111111, PAGE(0) + 4092
+	movl $0x22222222, PAGE(5)
+	movl $0x33333333, PAGE(4) + 4092	/* what lies before the second page's memory */
+	mov $40, %ecx				/* often enough to be translated */
+1:	movl 0x20000000, %eax
+	movq 0x1ffffffc, %rdx
+	movl %eax, 0x20000000
+	movq %rdx, 0x1ffffffc
+	dec %ecx
+	jnz 1b
+	LOG %rdx
+	movl $0x44444444, 0x1ffffffe
+	LOG PAGE(0) + 4088
+	LOG PAGE(5)
+	LOG PAGE(4) + 4088
+	movq $0, MICRO_PD + 255 * 8
+	movq $0, MICRO_PD + 256 * 8
+	invlpg 0x1ffff000
+	invlpg 0x20000000
+	ret
+WANT across_neighbours, 0x2222222211111111, 0x4444111100000000, 0x22224444, 0x3333333300000000
