@@ -10,7 +10,8 @@ HOLM=${HOLM:-$TOP/build/bin/holm}
 GUEST=$TOP/build/guest
 ENGINE=${ENGINE:-soft}
 
-# guest_script NAME - makes $TMP/NAME.img, the initramfs whose command is standard input
+# guest_script NAME - makes $TMP/NAME.img, the initramfs with what is in $TMP/NAME.d and, as the command,
+# standard input
 guest_script() {
 	mkdir -p "$TMP/$1.d"
 	{
@@ -29,7 +30,7 @@ guest_script() {
 		cat
 	} >"$TMP/$1.d/cmd"
 	# To a multiple of 512, as cpio pads: the kernel takes archives one behind the other.
-	(cat "$GUEST/initramfs.img" && cd "$TMP/$1.d" && echo cmd |
+	(cat "$GUEST/initramfs.img" && cd "$TMP/$1.d" && ls |
 		cpio -o -H newc -R 0:0 --quiet) >"$TMP/$1.img"
 }
 
