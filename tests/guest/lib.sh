@@ -10,23 +10,29 @@ HOLM=${HOLM:-$TOP/build/bin/holm}
 GUEST=$TOP/build/guest
 ENGINE=${ENGINE:-soft}
 
-# guest_script NAME - makes $TMP/NAME.img, the initramfs with what is in $TMP/NAME.d and, as the command,
-# standard input
+# guest_functions - what commands in the guest may use, as shell text
+guest_functions() {
+	cat <<-'END'
+		# t NAME COMMAND... - results go out as one write each, so that kernel messages do not cut
+		# them.
+		t() {
+			t_name=$1
+			shift
+			if t_out=$("$@" 2>&1); then
+				echo "T ok $t_name"
+			else
+				echo "T bad $t_name: $(echo "$t_out" | tail -n 3 | tr '\n' ' ')"
+			fi
+		}
+	END
+}
+
+# guest_script NAME - makes $TMP/NAME.img, the initramfs with what is in $TMP/NAME.d and, as the
+# command, standard input
 guest_script() {
 	mkdir -p "$TMP/$1.d"
 	{
-		cat <<-'END'
-			# Results go out as one write each, so that kernel messages do not cut them.
-			t() {
-				t_name=$1
-				shift
-				if t_out=$("$@" 2>&1); then
-					echo "T ok $t_name"
-				else
-					echo "T bad $t_name: $(echo "$t_out" | tail -n 3 | tr '\n' ' ')"
-				fi
-			}
-		END
+		guest_functions
 		cat
 	} >"$TMP/$1.d/cmd"
 	# To a multiple of 512, as cpio pads: the kernel takes archives one behind the other.

@@ -1,10 +1,23 @@
 # SPDX-License-Identifier: MIT
-# systemd_guest SECONDS CPUS - Debian with systemd from a virtio disk to the login prompt, the
-# network both ways, stress-ng, and a clean power-off. Sourced after lib.sh.
+# Debian with systemd as a guest. Sourced after lib.sh.
 
-systemd_guest() {
+# systemd_root - makes $TMP/root.ext4, Debian with systemd that runs standard input once it is up
+systemd_root() {
 	check "rootfs is made" "$TOP/scripts/make-rootfs" || return
 	cp --sparse=always "$GUEST/rootfs.ext4" "$TMP/root.ext4"
+	{
+		guest_functions
+		cat
+	} >"$TMP/test.sh"
+	/sbin/debugfs -w -R "write $TMP/test.sh root/test.sh" "$TMP/root.ext4" >/dev/null 2>&1
+	cp "$GUEST/initramfs.img" "$TMP/systemd.img"
+}
+
+# systemd_guest SECONDS CPUS - Debian with systemd from a virtio disk to the login prompt, the
+# network both ways, stress-ng, and a clean power-off.
+
+systemd_guest() {
+	"$TOP/scripts/make-rootfs" >"$TMP/make-rootfs" 2>&1
 	file_sum=$(cat "$GUEST/rootfs.sum")
 	mkdir "$TMP/www"
 	head -c $((64 << 20)) /dev/urandom >"$TMP/www/file"
@@ -15,16 +28,7 @@ systemd_guest() {
 		>"$TMP/http.log" 2>&1 </dev/null &
 	http=$!
 	trap 'kill $http 2>/dev/null; tap_clean' EXIT
-	cat >"$TMP/test.sh" <<-END
-		t() {
-			t_name=\$1
-			shift
-			if t_out=\$("\$@" 2>&1); then
-				echo "T ok \$t_name"
-			else
-				echo "T bad \$t_name: \$(echo "\$t_out" | tail -n 3 | tr '\n' ' ')"
-			fi
-		}
+	systemd_root <<-END || return
 		echo
 		t apt sh -c 'apt-get --version | grep -q "^apt "'
 		t "256 MiB file" [ "\$(sha256sum </root/file | cut -d' ' -f1)" = $file_sum ]
@@ -54,8 +58,6 @@ systemd_guest() {
 	fetch_all='import shutil, socket, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 600) as s:
     shutil.copyfileobj(s.makefile("rb"), sys.stdout.buffer)'
-	/sbin/debugfs -w -R "write $TMP/test.sh root/test.sh" "$TMP/root.ext4" >/dev/null 2>&1
-	cp "$GUEST/initramfs.img" "$TMP/systemd.img"
 	(
 		wait_for "$1" grep -q SERVING "$TMP/systemd.out" || exit 1
 		for again in 1 2 3 4 5 6; do
