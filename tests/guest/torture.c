@@ -94,13 +94,13 @@ static void smc_alias(void)
 static void smc_same_block(void)
 {
 	static const uint8_t code[] = {
-		0x31, 0xc0,			      /* xor eax, eax */
-		0xb9, 0xe8, 0x03, 0x00, 0x00,	      /* mov ecx, 1000 */
-		0xff, 0x05, 0x01, 0x00, 0x00, 0x00,   /* inc dword [rip + 1] */
-		0xba, 0x00, 0x00, 0x00, 0x00,	      /* mov edx, 0 */
-		0x01, 0xd0,			      /* add eax, edx */
-		0xff, 0xc9,			      /* dec ecx */
-		0x75, 0xef,			      /* jnz to the inc */
+		0x31, 0xc0,			    /* xor eax, eax */
+		0xb9, 0xe8, 0x03, 0x00, 0x00,	    /* mov ecx, 1000 */
+		0xff, 0x05, 0x01, 0x00, 0x00, 0x00, /* inc dword [rip + 1] */
+		0xba, 0x00, 0x00, 0x00, 0x00,	    /* mov edx, 0 */
+		0x01, 0xd0,			    /* add eax, edx */
+		0xff, 0xc9,			    /* dec ecx */
+		0x75, 0xef,			    /* jnz to the inc */
 		0xc3,
 	};
 	uint8_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
@@ -241,8 +241,8 @@ static void on_fault(int sig, siginfo_t *info, void *ctx)
 static void faults(void)
 {
 	struct sigaction a = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
-	uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			  0);
+	uint8_t *p =
+		mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	sigaction(SIGSEGV, &a, NULL);
 	mprotect(p + PAGE, PAGE, PROT_NONE);

@@ -336,3 +336,42 @@ sysenter_entry:
 	mov resume_rsp, %rsp
 	ret
 WANT sysenter_exit, 1
+
+/*
+ * The longest code that a block can become: each instruction reaches memory twice, by registers that
+ * a translator is likely to keep in memory.
+ */
+.macro LONGEST
+	mov $PAGE(0), %r12
+	xor %r13, %r13
+	mov $40, %ecx
+1:	movups %xmm0, %xmm1
+	.rept 45
+	pushq 0x12345(%r12, %r13, 8)
+	.endr
+	add $45 * 8, %rsp
+	dec %ecx
+	jnz 1b
+.endm
+
+CASE longest_block
+	movq $PAGE(0) | 7, PTE(18)
+	movq $PAGE(0) | 7, PTE(19)
+	invlpg PAGE(18)
+	invlpg PAGE(19)
+	movq $0x77, PAGE(0) + 0x345
+	LONGEST
+	LOG -8(%rsp)
+	TRY 2f
+	USER user_longest
+2:	ret
+	.pushsection .user, "awx"
+user_longest:
+	LONGEST
+	mov -8(%rsp), %rax
+	cmp $0x77, %rax
+	jne 1f
+at_longest: hlt
+1:	ud2
+	.popsection
+WANT longest_block, 0x77, 13, 0, at_longest

@@ -492,7 +492,7 @@ static void run_loop(struct soft_vcpu *v)
 			continue;
 		}
 		if (UNLIKELY(shadow)) {
-			/* Events wait for the next block's end: that is one instruction at least. */
+			/* Events wait for the next block's end: one instruction away, or more. */
 			v->shadow = false;
 			if (needs_single(v))
 				run_single(v, true);

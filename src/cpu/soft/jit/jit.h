@@ -63,7 +63,7 @@ struct soft_jit {
  * there again, and each instruction some 60 bytes several times.
  */
 #define JIT_BLOCK_CODE ((SOFT_BLOCK_MAX + 8) * 384u)
-#define JIT_BLOCK_COLD ((SOFT_BLOCK_MAX + 8) * 1024u)
+#define JIT_BLOCK_COLD ((SOFT_BLOCK_MAX + 8) * 1536u)
 #define JIT_BLOCK_DATA 16384u
 
 /* Six arithmetic flags in RFLAGS. */
