@@ -15,13 +15,13 @@ static void emit_imms(struct emit *e, const struct soft_zydis *z)
 }
 
 /* Three-byte VEX: SDM vol. 2, 2.3.5; its register bits are inverted. */
-static void emit_vex(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned index,
-		     unsigned rm)
+static void emit_vex(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned vvvv,
+		     unsigned index, unsigned rm)
 {
 	emit_8(e, 0xc4);
 	emit_8(e, (reg & 8 ? 0 : 0x80u) | (index & 8 ? 0 : 0x40u) | (rm & 8 ? 0 : 0x20u) |
 			  z->i.raw.vex.m_mmmm);
-	emit_8(e, (unsigned)z->i.raw.vex.W << 7 | (unsigned)(z->i.raw.vex.vvvv & 0xf) << 3 |
+	emit_8(e, (unsigned)z->i.raw.vex.W << 7 | (vvvv & 0xf) << 3 |
 			  (unsigned)z->i.raw.vex.L << 2 | z->i.raw.vex.pp);
 	emit_8(e, z->i.opcode);
 }
@@ -53,16 +53,17 @@ static void emit_legacy(struct emit *e, const struct soft_zydis *z, unsigned opc
 	emit_8(e, opcode);
 }
 
-/* The instruction itself: @reg and in ModRM.rm @rm, or memory @m. */
-static void emit_self(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned rm,
-		      const struct mref *m)
+/* The instruction itself: @reg, in VEX @vvvv as it is encoded, and in ModRM.rm @rm, or memory @m.
+ */
+static void emit_self(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned vvvv,
+		      unsigned rm, const struct mref *m)
 {
 	unsigned index = m && m->index >= 0 ? (unsigned)m->index : 0;
 
 	if (m)
 		rm = (unsigned)m->base;
 	if (z->i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
-		emit_vex(e, z, reg, index, rm);
+		emit_vex(e, z, reg, vvvv, index, rm);
 	else
 		emit_legacy(e, z, z->i.opcode, reg, index, rm);
 	if (m)
@@ -88,9 +89,11 @@ static void emit_opcode_reg(struct trans *t, const struct soft_zydis *z)
 static void emit_generic(struct trans *t, const struct item *it)
 {
 	const struct soft_zydis *z = &it->z;
-	const ZydisDecodedOperand *m = soft_operand_memory(z), *o_reg = NULL, *o_rm = NULL;
+	const ZydisDecodedOperand *m = soft_operand_memory(z), *o_reg = NULL, *o_rm = NULL,
+				  *o_v = NULL;
 	struct emit *e = &t->e;
-	unsigned reg = z->i.raw.modrm.reg, rm = z->i.raw.modrm.rm, g_reg = 0, g_rm = 0;
+	unsigned reg = z->i.raw.modrm.reg, rm = z->i.raw.modrm.rm, vvvv = z->i.raw.vex.vvvv;
+	unsigned g_reg = 0, g_rm = 0, g_v = 0;
 	uint32_t through = (it->live & ~it->writes) | it->reads;
 	struct aside *a = NULL;
 	struct mref ref;
@@ -107,6 +110,8 @@ static void emit_generic(struct trans *t, const struct item *it)
 			o_reg = &z->op[i];
 		else if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
 			o_rm = &z->op[i];
+		else if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_NDSNDD)
+			o_v = soft_operand_simd(&z->op[i]) >= 0 ? NULL : &z->op[i];
 	}
 	if (o_reg && soft_operand_simd(o_reg) >= 0) {
 		reg = (unsigned)soft_operand_simd(o_reg);
@@ -122,7 +127,14 @@ static void emit_generic(struct trans *t, const struct item *it)
 		g_rm = (unsigned)soft_operand_gpr(o_rm->reg.value);
 		rm = jit_value_of(e, g_rm, HOST_R15);
 	}
-	emit_self(e, z, reg, rm, m ? &ref : NULL);
+	if (o_v) {
+		/* R13 is free: jit_select() takes none that has memory, too, and needs it. */
+		g_v = (unsigned)soft_operand_gpr(o_v->reg.value);
+		vvvv = ~jit_value_of(e, g_v, HOST_R13);
+	}
+	emit_self(e, z, reg, vvvv, rm, m ? &ref : NULL);
+	if (o_v && jit_host_of(g_v) < 0 && (o_v->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+		emit_v(e, true, X_MOV_STORE, HOST_R13, jit_r_off(g_v), 0);
 	if (o_reg && reg == HOST_R14 && (o_reg->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 		emit_v(e, true, X_MOV_STORE, HOST_R14, jit_r_off(g_reg), 0);
 	if (o_rm && rm == HOST_R15 && (o_rm->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))

@@ -17,7 +17,8 @@ const bool jit_listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	M(BSR), M(BSWAP), M(XCHG), M(XADD), M(CMPXCHG), M(CBW), M(CWDE), M(CDQE), M(CWD), M(CDQ),
 	M(CQO), M(CLC), M(STC), M(CMC), M(NOP), M(ENDBR64), M(ENDBR32), M(PUSH), M(POP),
 	M(PREFETCH), M(PREFETCHW), M(PREFETCHNTA), M(PREFETCHT0), M(PREFETCHT1), M(PREFETCHT2),
-	M(CMPXCHG16B),
+	M(CMPXCHG16B), M(ANDN), M(BEXTR), M(BLSI), M(BLSMSK), M(BLSR), M(BZHI), M(MULX), M(PDEP),
+	M(PEXT), M(RORX), M(SARX), M(SHLX), M(SHRX), M(ADCX), M(ADOX), M(CRC32), M(MOVBE),
 	M(LEAVE), M(JMP), M(CALL), M(RET), M(POPCNT), M(TZCNT), M(LZCNT), CC(O), CC(NO), CC(B),
 	CC(NB), CC(Z), CC(NZ), CC(BE), CC(NBE), CC(S), CC(NS), CC(P), CC(NP), CC(L), CC(NL),
 	CC(LE), CC(NLE),
@@ -62,6 +63,10 @@ static bool can_name_registers(const struct soft_zydis *z)
 			return false;
 		else if (soft_operand_gpr(r) == CPU_RSP)
 			rex = true;
+		/* With memory there is no scratch register left for VEX.vvvv. */
+		if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_NDSNDD && soft_operand_memory(z) &&
+		    jit_host_of((unsigned)soft_operand_gpr(r)) < 0)
+			return false;
 	}
 	return !(high && rex);
 }
