@@ -22,7 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ARENA_SIZE     (64u << 20)
+#define ARENA_SIZE     (96u << 20)
 #define HASH_BITS      16
 #define PAGE_BITS      12
 #define CROSS_SLOTS    256

@@ -57,7 +57,7 @@ struct soft_jit {
 		*load_simd, *load_x87;
 };
 
-#define JIT_DATA_SIZE (32u << 20)
+#define JIT_DATA_SIZE (64u << 20)
 /*
  * At most, of one block: an instruction takes some 250 bytes; out of the way a block's code may be
  * there again, and each instruction some 60 bytes several times.
