@@ -301,3 +301,34 @@ CASE access_rights, MICRO_NOT_EMULATED
 	LOG %rcx
 	ret
 WANT access_rights, 0xa0fb00, 0xfff, 0, 0x77, 0, 1, 0
+
+/* CLI and STI of level 3, which IOPL 3 allows; often enough to be translated. */
+CASE interrupt_flag_by_iopl, MICRO_NOT_EMULATED
+	TRY 1f
+	pushq $SEL_USERDATA
+	pushq $user_stack_top
+	pushq $0x3002			/* IOPL 3, IF clear */
+	pushq $SEL_USER64
+	pushq $user_iopl
+	iretq
+	.pushsection .user, "awx"
+user_iopl:
+	mov $40, %ebx
+2:	sti
+	nop
+	pushfq
+	pop %rax
+	cli
+	pushfq
+	pop %rdx
+	dec %ebx
+	jnz 2b
+	int $0x80
+at_iopl:
+	.popsection
+1:	and $0x3200, %eax
+	LOG %rax
+	and $0x3200, %edx
+	LOG %rdx
+	ret
+WANT interrupt_flag_by_iopl, 0x80, 0, at_iopl, 0x3200, 0x3000

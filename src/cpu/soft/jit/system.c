@@ -81,6 +81,7 @@ static void emit_pushf(struct trans *t, const struct item *it)
 void jit_emit_system(struct trans *t, const struct item *it)
 {
 	struct emit *e = &t->e;
+	struct aside *a;
 
 	switch (it->z.i.mnemonic) {
 	case ZYDIS_MNEMONIC_LFENCE:
@@ -104,9 +105,10 @@ void jit_emit_system(struct trans *t, const struct item *it)
 	jit_want_in_cc(t, it->live);
 	switch (it->z.i.mnemonic) {
 	case ZYDIS_MNEMONIC_CLI:
-		emit_need_cpl0(t, it);
+		a = emit_need_cpl0(t, it);
 		emit_v(e, true, 0x81, 4, offsetof(struct soft_vcpu, rf), 4); /* and */
 		emit_32(e, ~(uint32_t)X86_FLAG_IF);
+		jit_rejoin(t, a); /* IOPL may allow it */
 		break;
 	case ZYDIS_MNEMONIC_STI:
 		/* Events are looked for at the block's end, which is at least one instruction away.
