@@ -375,3 +375,22 @@ at_longest: hlt
 1:	ud2
 	.popsection
 WANT longest_block, 0x77, 13, 0, at_longest
+
+/* No address is special to RET, not even one that a translator might keep for itself. */
+CASE ret_to_odd_addresses
+	mov $40, %ebx
+1:	lea 2f(%rip), %rax
+	push %rax
+	call 3f
+2:	dec %ebx
+	jnz 1b
+	TRY 4f
+	mov $1, %eax
+	ror %rax			/* 8000000000000000h */
+	inc %rax
+	push %rax
+	jmp at_odd
+3:	lea 8(%rsp), %rsp		/* its CALL's address is dropped */
+at_odd: ret
+4:	ret
+WANT ret_to_odd_addresses, 13, 0, at_odd

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * soft_jit_enter(struct soft_vcpu *v, const void *code, uint64_t *sp), see jit.h. v->r is at the
- * vCPU's start. The two words on top are what a RET finds below the oldest CALL: an address that
- * none returns to, as it is not canonical. sp[1] becomes the lowest that CALLs may go down to.
+ * soft_jit_enter(struct soft_vcpu *v, const void *code, uint64_t *sp, const void *bottom), see jit.h.
+ * v->r is at the vCPU's start. The two words on top are what a RET finds below the oldest CALL: an
+ * address, 0, and where it goes then, which is out to whatever address it has. sp[1] becomes the
+ * lowest that CALLs may go down to.
  */
 	.text
 	.globl soft_jit_enter
@@ -17,8 +18,7 @@ soft_jit_enter:
 	sub $24, %rsp
 	mov %rdi, %r13
 	mov %rsi, %r15
-	movabs $0x8000000000000001, %rax
-	mov %rax, 8(%rsp)
+	movq $0, 8(%rsp)
 	mov %rcx, (%rsp)
 	mov %rsp, (%rdx)
 	lea -65536(%rsp), %rax
