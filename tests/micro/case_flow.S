@@ -377,7 +377,7 @@ at_longest: hlt
 WANT longest_block, 0x77, 13, 0, at_longest
 
 /* No address is special to RET, not even one that a translator might keep for itself. */
-CASE ret_to_odd_addresses
+CASE ret_to_odd_addresses, MICRO_NOT_TCG
 	mov $40, %ebx
 1:	lea 2f(%rip), %rax
 	push %rax
