@@ -237,7 +237,8 @@ static bool run_blocks(bool translated)
 			soft_blocks_flush(v);
 			continue;
 		}
-		if (translated && !b->code)
+		/* One that crosses pages has no gpa, and the loop offers it to no translator. */
+		if (translated && !b->code && b->gpa)
 			v->vm->jit->translate(v, b);
 		if (translated && b->code && v->vm->jit->run(v, b)) {
 			v->cur = NULL;
