@@ -40,17 +40,9 @@ outer_image() {
 	with_libraries "$dir" usr/bin "$TOP/build/bin/holm" "$TOP/build/bin/holm-vmm"
 	cp "$GUEST/vmlinuz" "$GUEST/initramfs.img" "$dir/job/"
 	{
+		guest_functions
 		cat <<-'END'
 			export PATH=/usr/bin:$PATH
-			t() {
-				t_name=$1
-				shift
-				if t_out=$("$@" 2>&1); then
-					echo "T ok $t_name"
-				else
-					echo "T bad $t_name: $(echo "$t_out" | tail -n 5 | tr '\n' ' ')"
-				fi
-			}
 			while read -r module; do
 				insmod "/job/modules/$module" 2>/dev/null
 			done </job/modules/order

@@ -94,7 +94,7 @@ static void emit_generic(struct trans *t, const struct item *it)
 	struct emit *e = &t->e;
 	unsigned reg = z->i.raw.modrm.reg, rm = z->i.raw.modrm.rm, vvvv = z->i.raw.vex.vvvv;
 	unsigned g_reg = 0, g_rm = 0, g_v = 0;
-	uint32_t through = (it->live & ~it->writes) | it->reads;
+	uint32_t through = jit_live_before(it);
 	struct aside *a = NULL;
 	struct mref ref;
 
@@ -303,7 +303,7 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 	}
 	/* AL, AX, EAX or RAX with an immediate, or MOV to AH: nothing to rename. */
 	if (it->reads || it->changes)
-		jit_want_in_eflags(t, (it->live & ~it->writes) | it->reads);
+		jit_want_in_eflags(t, jit_live_before(it));
 	emit_legacy(&t->e, z, z->i.opcode, 0, 0, 0);
 	emit_imms(&t->e, z);
 	if (it->changes)
@@ -339,8 +339,7 @@ void jit_emit_asides(struct trans *t)
 		if (a->to_plain) {
 			const struct item *it = &t->item[a->item];
 
-			if (((it->live & ~it->writes) | it->reads) &&
-			    t->plain_where[a->item] == IN_EFLAGS)
+			if (jit_live_before(it) && t->plain_where[a->item] == IN_EFLAGS)
 				emit_jump(e, X_CALL, e->j->load_flags);
 			emit_jump(e, X_JMP, t->plain_at[a->item]);
 			continue;
@@ -349,7 +348,7 @@ void jit_emit_asides(struct trans *t)
 			emit_land(e, a->from2);
 		if (a->undo_rsp)
 			emit_lea(e, HOST_R12, HOST_R12, -1, 0, a->undo_rsp);
-		emit_mov_imm(e, HOST_R13, (uintptr_t)a->copy);
+		emit_mov_imm(e, HOST_R13, (uintptr_t)t->item[a->item].copy);
 		emit_jump(e, X_CALL, e->j->call_handler);
 		if (!a->rejoin) {
 			/* Never reached: the handler leaves the block. */

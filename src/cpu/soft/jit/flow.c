@@ -13,13 +13,26 @@ void jit_emit_leave(struct trans *t)
 	emit_jump(e, X_JMP, t->where == IN_EFLAGS ? e->j->exit_flags : e->j->exit_cc);
 }
 
-/* R14 becomes the canonical address of the same low 48 bits. */
-static void emit_canonical(struct emit *e)
+/* Unless R13 is canonical, away to the handler, which raises the fault; R14, EFLAGS are lost. */
+static struct aside *emit_need_canonical(struct trans *t, const struct item *it)
 {
+	struct emit *e = &t->e;
+
+	emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
 	emit_rr(e, true, 0xc1, 4, HOST_R14); /* shl */
 	emit_8(e, 16);
 	emit_rr(e, true, 0xc1, 7, HOST_R14); /* sar */
 	emit_8(e, 16);
+	emit_rr(e, true, 0x3b, HOST_R14, HOST_R13);
+	return jit_add_aside(t, it, emit_forward(e, X_JNE));
+}
+
+/* v->block_va becomes R13's page; R13, EFLAGS are lost. */
+static void emit_set_page(struct emit *e)
+{
+	emit_rr(e, true, 0x81, 4, HOST_R13); /* and */
+	emit_32(e, 0xfffff000u);
+	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
 }
 
 static struct way_out *add_way(struct trans *t, enum way_kind kind, uint8_t *from, uint8_t *from2)
@@ -30,13 +43,10 @@ static struct way_out *add_way(struct trans *t, enum way_kind kind, uint8_t *fro
 	return w;
 }
 
-/* R13, a linear address, is where the next block is: on to the code that @op and [R14 + @off] name.
- */
+/* R13, a linear address, is where the next block is: on to the code that [R14 + @off] names. */
 static void emit_go(struct emit *e, size_t off)
 {
-	emit_rr(e, true, 0x81, 4, HOST_R13); /* and */
-	emit_32(e, 0xfffff000u);
-	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
+	emit_set_page(e);
 	emit_rm(e, false, 0xff, 4, HOST_R14, (int32_t)off);
 }
 
@@ -124,9 +134,7 @@ static void emit_cross(struct trans *t, int64_t off)
 	miss[0] = emit_forward(e, X_JNE);
 	emit_v(e, true, 0x3b, HOST_R15, cross + offsetof(struct soft_jit_jump, key), 0);
 	miss[1] = emit_forward(e, X_JNE);
-	emit_rr(e, true, 0x81, 4, HOST_R13); /* and */
-	emit_32(e, 0xfffff000u);
-	EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
+	emit_set_page(e);
 	emit_v(e, false, 0xff, 4, cross + offsetof(struct soft_jit_jump, code), 0);
 	add_way(t, WAY_CROSS, miss[0], miss[1])->cross = cross;
 }
@@ -177,18 +185,9 @@ static void emit_link(struct trans *t, const struct way_out *w)
 
 static void emit_unknown(struct trans *t, const struct way_out *w)
 {
-	struct emit *e = &t->e;
-
-	if (w->it) {
-		struct aside *a;
-
-		emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
-		emit_canonical(e);
-		emit_rr(e, true, 0x3b, HOST_R14, HOST_R13);
-		a = jit_add_aside(t, w->it, emit_forward(e, X_JNE));
-		a->undo_rsp = w->undo_rsp;
-	}
-	emit_jump(e, X_JMP, e->j->exit_r13);
+	if (w->it)
+		emit_need_canonical(t, w->it)->undo_rsp = w->undo_rsp;
+	emit_jump(&t->e, X_JMP, t->e.j->exit_r13);
 }
 
 void jit_emit_ways_out(struct trans *t)
@@ -270,9 +269,7 @@ static uint8_t *emit_open_call(struct trans *t, int64_t next)
 	emit_op(e, 0x8d6424);
 	emit_8(e, 8);
 	if (next < (int64_t)X86_PAGE_SIZE) {
-		emit_rr(e, true, 0x81, 4, HOST_R13); /* and */
-		emit_32(e, 0xfffff000u);
-		EMIT_V(e, true, X_MOV_STORE, HOST_R13, block_va);
+		emit_set_page(e);
 		jit_emit_direct(t, next);
 	} else {
 		emit_indirect(t, NULL, 0);
@@ -295,10 +292,7 @@ static void emit_call(struct trans *t, const struct item *it)
 		EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_target);
 		/* A target that is not canonical must not change the stack: its handler says so. */
 		jit_want_in_cc(t, it->live);
-		emit_rr(e, true, X_MOV_LOAD, HOST_R14, HOST_R13);
-		emit_canonical(e);
-		emit_rr(e, true, 0x3b, HOST_R14, HOST_R13);
-		jit_add_aside(t, it, emit_forward(e, X_JNE));
+		emit_need_canonical(t, it);
 	}
 	ref = jit_reach_stack(t, it, true, &leaves);
 	jit_want_in_cc(t, it->live);

@@ -196,7 +196,7 @@ struct aside *jit_add_aside(struct trans *t, const struct item *it, uint8_t *fro
 {
 	struct aside *a = &t->aside[t->n_aside++];
 
-	*a = (struct aside) { .from = from, .copy = it->copy, .item = (unsigned)(it - t->item) };
+	*a = (struct aside) { .from = from, .item = (unsigned)(it - t->item) };
 	return a;
 }
 
@@ -212,13 +212,18 @@ void jit_rejoin(struct trans *t, struct aside *a)
 
 /* --- one look-up for a group ---------------------------------------------------------------- */
 
+static int stack_base(const struct item *it)
+{
+	return it->z.i.mnemonic == ZYDIS_MNEMONIC_LEAVE ? HOST_RBP : HOST_R12;
+}
+
 static size_t delta_off(int group)
 {
 	return offsetof(struct soft_vcpu, jit_delta) + (unsigned)group * 8;
 }
 
 /*
- * The look-up for the whole group; what is to be added to the address that jit_group_ref() makes
+ * The look-up for the whole group; what is to be added to the address that group_operand() makes
  * stays in R13 and in the group's slot. Where it fails, on to the plain code of this instruction.
  */
 static void emit_group_lookup(struct trans *t, const struct item *it, const struct access *a)
@@ -229,8 +234,7 @@ static void emit_group_lookup(struct trans *t, const struct item *it, const stru
 	struct aside *s;
 
 	if (stack)
-		emit_lea(e, HOST_R13,
-			 it->z.i.mnemonic == ZYDIS_MNEMONIC_LEAVE ? HOST_RBP : HOST_R12, -1, 0,
+		emit_lea(e, HOST_R13, stack_base(it), -1, 0,
 			 (int32_t)(g->lo - a->off) + jit_stack_disp(it));
 	else
 		emit_linear(t, it, g->lo - a->off);
@@ -278,7 +282,7 @@ static bool in_group(const struct trans *t, const struct access *a)
 struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, struct aside **out)
 {
 	const struct access *a = &it->access[ACCESS_STACK];
-	int base = it->z.i.mnemonic == ZYDIS_MNEMONIC_LEAVE ? HOST_RBP : HOST_R12;
+	int base = stack_base(it);
 	int32_t disp = jit_stack_disp(it);
 	struct emit *e = &t->e;
 

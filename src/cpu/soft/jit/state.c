@@ -4,16 +4,10 @@
  */
 #include "cpu/soft/jit/trans.h"
 
-void jit_save_flags(struct trans *t)
-{
-	emit_save_flags(&t->e);
-	t->where = IN_CC;
-}
-
 void jit_want_in_cc(struct trans *t, uint32_t live)
 {
 	if (live && t->where == IN_EFLAGS)
-		jit_save_flags(t);
+		emit_save_flags(&t->e);
 	t->where = IN_CC;
 }
 

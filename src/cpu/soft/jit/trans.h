@@ -51,14 +51,19 @@ struct item {
 	uint16_t off; /* from its page's start */
 };
 
+/** jit_live_before() - flags wanted in front of @it. */
+static inline uint32_t jit_live_before(const struct item *it)
+{
+	return (it->live & ~it->writes) | it->reads;
+}
+
 /* Code out of the way, emitted behind the block. */
 struct aside {
 	uint8_t *from, *from2; /* jumps to land here; the second may be NULL */
-	const struct insn *copy;
-	unsigned item;
-	bool to_plain; /* no handler: on to the item's plain code */
-	bool rejoin;   /* the handler comes back, to... */
-	bool plain;    /* the next item's plain code, or */
+	unsigned item;	       /* whose handler it is */
+	bool to_plain;	       /* no handler: on to the item's plain code */
+	bool rejoin;	       /* the handler comes back, to... */
+	bool plain;	       /* the next item's plain code, or */
 	const uint8_t *back;
 	bool reload; /* where flags are wanted in EFLAGS */
 	int32_t undo_rsp;
@@ -148,7 +153,6 @@ uint32_t jit_live_at(const ZydisDecoder *d, const uint8_t *page, int64_t off, un
 /* --- state.c: flags and the FPU's state, which are here or there --------------------------------
  */
 
-void jit_save_flags(struct trans *t);
 void jit_want_in_cc(struct trans *t, uint32_t live);
 void jit_want_in_eflags(struct trans *t, uint32_t live);
 void jit_want_fp(struct trans *t);

@@ -120,7 +120,7 @@ static bool prepare(struct trans *t)
 	t->live_behind = live;
 	for (unsigned i = b->n; i-- > 0;) {
 		t->item[i].live = live;
-		live = (live & ~t->item[i].writes) | t->item[i].reads;
+		live = jit_live_before(&t->item[i]);
 	}
 	return true;
 }
@@ -271,7 +271,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 		j->data_used = data;
 		return false;
 	}
-	live = (t->item[0].live & ~t->item[0].writes) | t->item[0].reads;
+	live = jit_live_before(&t->item[0]);
 	jit_find_groups(t, b->n);
 	poll = emit_entry(t, live);
 	where = t->where;
