@@ -72,15 +72,18 @@ guest_status() {
 guest_results() {
 	results_name=$1
 	results_prefix=$2
+	results_missing=
 	shift 2
 	for want in "$@"; do
 		if tr -d '\r' <"$TMP/$results_name.out" | grep -q "T ok $want\$"; then
 			ok "$results_prefix: $want"
 		else
 			not_ok "$results_prefix: $want"
+			results_missing=1
 			tr -d '\r' <"$TMP/$results_name.out" | grep "T bad $want:" | sed 's/^/#   /'
 		fi
 	done
+	[ -z "$results_missing" ] || tap_show "$TMP/$results_name.out"
 }
 
 # free_port - a TCP port of the host that nothing listens on now
