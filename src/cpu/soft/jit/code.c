@@ -53,23 +53,32 @@ static void emit_legacy(struct emit *e, const struct soft_zydis *z, unsigned opc
 	emit_8(e, opcode);
 }
 
-/* The instruction itself: @reg, in VEX @vvvv as it is encoded, and in ModRM.rm @rm, or memory @m.
- */
-static void emit_self(struct emit *e, const struct soft_zydis *z, unsigned reg, unsigned vvvv,
-		      unsigned rm, const struct mref *m)
-{
-	unsigned index = m && m->index >= 0 ? (unsigned)m->index : 0;
+/* The operands that an instruction is emitted with. */
+struct form {
+	unsigned opcode;
+	unsigned reg, rm, vvvv; /* vvvv as it is encoded */
+	const struct mref *m;	/* memory instead of rm, or NULL */
+	int home;		/* guest register whose place in v->r is used instead, or -1 */
+	bool turned;		/* that is the one in ModRM.reg, and rm is in reg */
+};
 
-	if (m)
-		rm = (unsigned)m->base;
+static void emit_self(struct emit *e, const struct soft_zydis *z, const struct form *f)
+{
+	unsigned index = f->m && f->m->index >= 0 ? (unsigned)f->m->index : 0;
+	unsigned rm = f->m ? (unsigned)f->m->base : f->home >= 0 ? 0 : f->rm, imm = 0;
+
 	if (z->i.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
-		emit_vex(e, z, reg, vvvv, index, rm);
+		emit_vex(e, z, f->reg, f->vvvv, index, rm);
 	else
-		emit_legacy(e, z, z->i.opcode, reg, index, rm);
-	if (m)
-		emit_mem(e, reg, m->base, m->index, m->disp);
+		emit_legacy(e, z, f->opcode, f->reg, index, rm);
+	for (unsigned i = 0; i < ARRAY_SIZE(z->i.raw.imm); i++)
+		imm += z->i.raw.imm[i].size / 8u;
+	if (f->m)
+		emit_mem(e, f->reg, f->m->base, f->m->index, f->m->disp);
+	else if (f->home >= 0)
+		emit_field(e, f->reg, jit_r_off((unsigned)f->home), imm);
 	else
-		emit_8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+		emit_8(e, 0xc0 | (f->reg & 7) << 3 | (rm & 7));
 	emit_imms(e, z);
 }
 
@@ -77,12 +86,118 @@ static void emit_self(struct emit *e, const struct soft_zydis *z, unsigned reg, 
 static void emit_opcode_reg(struct trans *t, const struct soft_zydis *z)
 {
 	unsigned guest = (unsigned)soft_operand_gpr(z->op[0].reg.value);
-	unsigned reg = jit_value_of(&t->e, guest, HOST_R15);
+	int host = jit_host_of(guest);
+	unsigned reg = host >= 0 ? (unsigned)host : HOST_R15;
 
+	if (host < 0 && (z->i.mnemonic != ZYDIS_MNEMONIC_MOV || z->op[0].size < 32))
+		(void)jit_value_of(&t->e, guest, HOST_R15);
 	emit_legacy(&t->e, z, (z->i.opcode & 0xf8) | (reg & 7), 0, 0, reg);
 	emit_imms(&t->e, z);
-	if (reg == HOST_R15)
+	if (host < 0)
 		emit_v(&t->e, true, X_MOV_STORE, HOST_R15, jit_r_off(guest), 0);
+}
+
+/* A register operand of an instruction with ModRM. */
+struct named {
+	const ZydisDecodedOperand *o; /* NULL: not a general register, or AH to BH */
+	unsigned guest;
+	bool away; /* it lives in v->r */
+	bool written;
+	bool set; /* written wholly, and not read */
+};
+
+static struct named name_gpr(const struct item *it, const ZydisDecodedOperand *o)
+{
+	ZydisMnemonic m = it->z.i.mnemonic;
+	struct named n = { 0 };
+
+	if (!o || soft_operand_simd(o) >= 0 || soft_operand_high(o->reg.value))
+		return n;
+	n.o = o;
+	n.guest = (unsigned)soft_operand_gpr(o->reg.value);
+	n.away = jit_host_of(n.guest) < 0;
+	n.written = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+	/* BSF and BSR leave their destination alone where the source is 0. */
+	n.set = o->actions == ZYDIS_OPERAND_ACTION_WRITE && o->size >= 32 &&
+		m != ZYDIS_MNEMONIC_BSF && m != ZYDIS_MNEMONIC_BSR;
+	return n;
+}
+
+/* Whether ModRM.rm may be memory that holds the register, with the same effect. */
+static bool works_in_place(const struct item *it, const struct named *rm)
+{
+	switch (it->z.i.mnemonic) {
+	case ZYDIS_MNEMONIC_BT: /* these would reach beyond it */
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+	case ZYDIS_MNEMONIC_XCHG: /* these would lock, or are rare */
+	case ZYDIS_MNEMONIC_XADD:
+	case ZYDIS_MNEMONIC_CMPXCHG:
+		return false;
+	default:
+		/* 32 bits must clear the rest, and parts are read slowly as a whole. */
+		return !it->simd && (!rm->written || rm->o->size == 64);
+	}
+}
+
+/*
+ * ADD to CMP, MOV and TEST name two registers either way round: where only the one in ModRM.reg
+ * lives in v->r it can be the memory operand.
+ */
+static bool turn_round(const struct soft_zydis *z, const struct named *reg, const struct named *rm,
+		       struct form *f)
+{
+	bool two_ways =
+		(z->i.opcode < 0x40 && (z->i.opcode & 7) < 4) || (z->i.opcode & 0xfc) == 0x88;
+
+	if (z->i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+	    z->i.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || (reg->written && reg->o->size != 64))
+		return false;
+	if (two_ways)
+		f->opcode ^= 2;
+	else if ((z->i.opcode & 0xfe) != 0x84)
+		return false;
+	f->reg = (unsigned)jit_host_of(rm->guest);
+	f->home = (int)reg->guest;
+	f->turned = true;
+	return true;
+}
+
+/* Registers renamed; those that live in v->r are used there or come to R14 and R15. */
+static void take_registers(struct trans *t, const struct item *it, const struct named *reg,
+			   const struct named *rm, struct form *f)
+{
+	ZydisMnemonic m = it->z.i.mnemonic;
+	struct emit *e = &t->e;
+
+	if (reg->away && rm->away && reg->guest == rm->guest) {
+		bool zero =
+			(m == ZYDIS_MNEMONIC_XOR || m == ZYDIS_MNEMONIC_SUB) && rm->o->size >= 32;
+
+		if (zero || (!reg->written && !rm->written)) {
+			f->reg = f->rm = HOST_R15;
+			if (!zero)
+				(void)jit_value_of(e, rm->guest, HOST_R15);
+			return;
+		}
+	}
+	if (reg->away && rm->o && !rm->away && turn_round(&it->z, reg, rm, f))
+		return;
+	if (reg->o) {
+		f->reg = reg->away ? (unsigned)HOST_R14 : (unsigned)jit_host_of(reg->guest);
+		if (reg->away && !reg->set)
+			(void)jit_value_of(e, reg->guest, HOST_R14);
+	}
+	if (!rm->o)
+		return;
+	if (rm->away && works_in_place(it, rm)) {
+		f->home = (int)rm->guest;
+		return;
+	}
+	f->rm = rm->away ? (unsigned)HOST_R15 : (unsigned)jit_host_of(rm->guest);
+	if (rm->away && !rm->set)
+		(void)jit_value_of(e, rm->guest, HOST_R15);
 }
 
 /* With ModRM: registers renamed, memory through the TLB. */
@@ -92,17 +207,24 @@ static void emit_generic(struct trans *t, const struct item *it)
 	const ZydisDecodedOperand *m = soft_operand_memory(z), *o_reg = NULL, *o_rm = NULL,
 				  *o_v = NULL;
 	struct emit *e = &t->e;
-	unsigned reg = z->i.raw.modrm.reg, rm = z->i.raw.modrm.rm, vvvv = z->i.raw.vex.vvvv;
-	unsigned g_reg = 0, g_rm = 0, g_v = 0;
+	struct form f = { .opcode = z->i.opcode,
+			  .reg = z->i.raw.modrm.reg,
+			  .rm = z->i.raw.modrm.rm,
+			  .vvvv = z->i.raw.vex.vvvv,
+			  .home = -1 };
+	struct named reg, rm;
+	unsigned g_v = 0;
 	uint32_t through = jit_live_before(it);
 	struct aside *a = NULL;
 	struct mref ref;
 
 	/* Flags that it reads, or leaves as they are while it changes others. */
-	if (m)
+	if (m) {
 		ref = jit_reach_operand(t, it, through, it->reads || it->changes ? through : 0, &a);
-	else if (it->reads || it->changes)
+		f.m = &ref;
+	} else if (it->reads || it->changes) {
 		jit_want_in_eflags(t, through);
+	}
 	for (unsigned i = 0; i < z->i.operand_count_visible; i++) {
 		if (z->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER || it->x87)
 			continue;
@@ -113,32 +235,25 @@ static void emit_generic(struct trans *t, const struct item *it)
 		else if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_NDSNDD)
 			o_v = soft_operand_simd(&z->op[i]) >= 0 ? NULL : &z->op[i];
 	}
-	if (o_reg && soft_operand_simd(o_reg) >= 0) {
-		reg = (unsigned)soft_operand_simd(o_reg);
-		o_reg = NULL;
-	} else if (o_reg && !soft_operand_high(o_reg->reg.value)) {
-		g_reg = (unsigned)soft_operand_gpr(o_reg->reg.value);
-		reg = jit_value_of(e, g_reg, HOST_R14);
-	}
-	if (o_rm && soft_operand_simd(o_rm) >= 0) {
-		rm = (unsigned)soft_operand_simd(o_rm);
-		o_rm = NULL;
-	} else if (o_rm && !soft_operand_high(o_rm->reg.value)) {
-		g_rm = (unsigned)soft_operand_gpr(o_rm->reg.value);
-		rm = jit_value_of(e, g_rm, HOST_R15);
-	}
+	if (o_reg && soft_operand_simd(o_reg) >= 0)
+		f.reg = (unsigned)soft_operand_simd(o_reg);
+	if (o_rm && soft_operand_simd(o_rm) >= 0)
+		f.rm = (unsigned)soft_operand_simd(o_rm);
+	reg = name_gpr(it, o_reg);
+	rm = name_gpr(it, o_rm);
+	take_registers(t, it, &reg, &rm, &f);
 	if (o_v) {
 		/* R13 is free: jit_select() takes none that has memory, too, and needs it. */
 		g_v = (unsigned)soft_operand_gpr(o_v->reg.value);
-		vvvv = ~jit_value_of(e, g_v, HOST_R13);
+		f.vvvv = ~jit_value_of(e, g_v, HOST_R13);
 	}
-	emit_self(e, z, reg, vvvv, rm, m ? &ref : NULL);
+	emit_self(e, z, &f);
 	if (o_v && jit_host_of(g_v) < 0 && (o_v->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 		emit_v(e, true, X_MOV_STORE, HOST_R13, jit_r_off(g_v), 0);
-	if (o_reg && reg == HOST_R14 && (o_reg->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-		emit_v(e, true, X_MOV_STORE, HOST_R14, jit_r_off(g_reg), 0);
-	if (o_rm && rm == HOST_R15 && (o_rm->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-		emit_v(e, true, X_MOV_STORE, HOST_R15, jit_r_off(g_rm), 0);
+	if (reg.written && reg.away && !f.turned)
+		emit_v(e, true, X_MOV_STORE, f.reg, jit_r_off(reg.guest), 0);
+	if (rm.written && rm.away && f.home < 0)
+		emit_v(e, true, X_MOV_STORE, f.rm, jit_r_off(rm.guest), 0);
 	if (it->changes)
 		t->where = IN_EFLAGS;
 	jit_rejoin(t, a);

@@ -101,16 +101,23 @@ static inline void emit_rm(struct emit *e, bool w, unsigned op, unsigned reg, un
 	emit_mem(e, reg, (int)base, -1, disp);
 }
 
+/** emit_field() - ModRM and displacement of the vCPU's field at @off; @imm bytes of immediate
+ * follow. */
+static inline void emit_field(struct emit *e, unsigned reg, size_t off, unsigned imm)
+{
+	const uint8_t *field = (const uint8_t *)e->j->v + off;
+
+	emit_8(e, (reg & 7) << 3 | 5);
+	emit_32(e, (uint32_t)(field - (emit_here(e) + 4 + imm)));
+}
+
 /** emit_v() - @op with a field of the vCPU at @off; @imm bytes of immediate will follow. */
 static inline void emit_v(struct emit *e, bool w, unsigned op, unsigned reg, size_t off,
 			  unsigned imm)
 {
-	const uint8_t *field = (const uint8_t *)e->j->v + off;
-
 	emit_rex(e, w, reg, 0, 0, false);
 	emit_op(e, op);
-	emit_8(e, (reg & 7) << 3 | 5);
-	emit_32(e, (uint32_t)(field - (emit_here(e) + 4 + imm)));
+	emit_field(e, reg, off, imm);
 }
 
 #define EMIT_V(e, w, op, reg, field) emit_v(e, w, op, reg, offsetof(struct soft_vcpu, field), 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * soft_jit_enter(struct soft_vcpu *v, const void *code, uint64_t *sp, const void *bottom), see jit.h.
- * v->r is at the vCPU's start. The two words on top are what a RET finds below the oldest CALL: an
+ * v->r is at the vCPU's start; jit_home in jit.h has the same table. The two words on top are what a RET finds below the oldest CALL: an
  * address, 0, and where it goes then, which is out to whatever address it has. sp[1] becomes the
  * lowest that CALLs may go down to.
  */
@@ -32,9 +32,9 @@ soft_jit_enter:
 	mov 48(%r13), %rsi
 	mov 56(%r13), %rdi
 	mov 64(%r13), %r8
-	mov 72(%r13), %r9
-	mov 80(%r13), %r10
-	mov 88(%r13), %r11
+	mov 96(%r13), %r9
+	mov 104(%r13), %r10
+	mov 112(%r13), %r11
 	jmp *%r15
 	.size soft_jit_enter, . - soft_jit_enter
 	.section .note.GNU-stack, "", @progbits

@@ -11,15 +11,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static const uint8_t saved[] = { CPU_RAX, CPU_RCX, CPU_RDX, CPU_RBX, CPU_RSP, CPU_RBP,
-				 CPU_RSI, CPU_RDI, CPU_R8,  CPU_R9,  CPU_R10, CPU_R11 };
-
 /* Guest registers that live in host registers, to v->r or from it. */
 static void move_all(struct emit *e, unsigned op)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(saved); i++)
-		emit_v(e, true, op, saved[i] == CPU_RSP ? HOST_R12 : saved[i],
-		       offsetof(struct soft_vcpu, r) + saved[i] * 8, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(jit_home); i++)
+		if (jit_home[i] >= 0)
+			emit_v(e, true, op, (unsigned)jit_home[i],
+			       offsetof(struct soft_vcpu, r) + i * 8, 0);
 }
 
 static void leave(struct emit *e)

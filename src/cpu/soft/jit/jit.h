@@ -4,9 +4,9 @@
  *
  * Theory of operation: see docs/ENGINE.md, "Translator". Each vCPU has a code area within 2 GiB
  * of its struct soft_vcpu, so translated code reaches the vCPU's fields relative to RIP and needs
- * no register for it. Guest RAX..RDI and R8..R11 live in the host's registers of the same name,
- * guest RSP in host R12; guest R12..R15 live in v->r; host R13..R15 are scratch; host RSP is the
- * host's stack. The six arithmetic flags are in EFLAGS or in v->cc.
+ * no register for it. Guest registers live in host registers as jit_home says, those that
+ * compilers use least in v->r; host R13..R15 are scratch; host RSP is the host's stack. The six
+ * arithmetic flags are in EFLAGS or in v->cc.
  */
 #ifndef HOLM_CPU_SOFT_JIT_JIT_H
 #define HOLM_CPU_SOFT_JIT_JIT_H
@@ -25,10 +25,21 @@ enum jit_reg {
 	HOST_RSI,
 	HOST_RDI,
 	HOST_R8,
-	HOST_R12 = 12, /* guest RSP */
-	HOST_R13,      /* scratch: an operand's address */
-	HOST_R14,      /* scratch: the operand in ModRM.reg */
-	HOST_R15,      /* scratch: the operand in ModRM.rm */
+	HOST_R9,
+	HOST_R10,
+	HOST_R11,
+	HOST_R12,
+	HOST_R13, /* scratch: an operand's address */
+	HOST_R14, /* scratch: the operand in ModRM.reg */
+	HOST_R15, /* scratch: the operand in ModRM.rm */
+};
+
+/** Guest register to host register, -1: it lives in v->r. enter.S has the same table. */
+static const int8_t jit_home[CPU_R15 + 1] = {
+	[CPU_RAX] = HOST_RAX, [CPU_RCX] = HOST_RCX, [CPU_RDX] = HOST_RDX, [CPU_RBX] = HOST_RBX,
+	[CPU_RSP] = HOST_R12, [CPU_RBP] = HOST_RBP, [CPU_RSI] = HOST_RSI, [CPU_RDI] = HOST_RDI,
+	[CPU_R8] = HOST_R8,   [CPU_R9] = -1,	    [CPU_R10] = -1,	  [CPU_R11] = -1,
+	[CPU_R12] = HOST_R9,  [CPU_R13] = HOST_R10, [CPU_R14] = HOST_R11, [CPU_R15] = -1,
 };
 
 /* The end of a block that may be linked to a block of the same page. */

@@ -248,9 +248,7 @@ static inline int32_t jit_stack_disp(const struct item *it)
 /** jit_host_of() - the host register of a guest's, or -1 where that lives in v->r. */
 static inline int jit_host_of(unsigned guest)
 {
-	if (guest == CPU_RSP)
-		return HOST_R12;
-	return guest < CPU_R12 ? (int)guest : -1;
+	return jit_home[guest];
 }
 
 /** jit_r_off() - where it lives. */
