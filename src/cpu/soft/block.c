@@ -43,6 +43,7 @@ struct soft_blocks {
 	struct soft_block *hash[1u << HASH_BITS];
 	struct soft_block *page[1u << PAGE_BITS];
 	struct cross cross[CROSS_SLOTS];
+	struct soft_decode_cache *decoded;
 };
 
 static unsigned hash_of(gpa_t gpa, uint32_t mode)
@@ -57,10 +58,16 @@ static unsigned page_of(gpa_t gpa)
 	return (unsigned)((pfn ^ (pfn >> PAGE_BITS)) & ((1u << PAGE_BITS) - 1));
 }
 
+/* The jump cache, struct soft_blocks, the arena, and what was decoded before. */
+static size_t map_size(void)
+{
+	return (sizeof(struct soft_jc_entry) << SOFT_JC_BITS) + sizeof(struct soft_blocks) +
+	       ARENA_SIZE + soft_decode_cache_size();
+}
+
 int soft_blocks_create(struct soft_vcpu *v, struct err *e)
 {
-	size_t jc = sizeof(struct soft_jc_entry) << SOFT_JC_BITS;
-	size_t all = sizeof(struct soft_blocks) + jc + ARENA_SIZE;
+	size_t jc = sizeof(struct soft_jc_entry) << SOFT_JC_BITS, all = map_size();
 	uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -69,14 +76,14 @@ int soft_blocks_create(struct soft_vcpu *v, struct err *e)
 	v->jc = (struct soft_jc_entry *)p;
 	v->blocks = (struct soft_blocks *)(p + jc);
 	v->blocks->arena = p + jc + align_up(sizeof(struct soft_blocks), 64);
+	v->blocks->decoded = (struct soft_decode_cache *)(p + all - soft_decode_cache_size());
 	return 0;
 }
 
 void soft_blocks_destroy(struct soft_vcpu *v)
 {
 	if (v->jc)
-		munmap(v->jc, sizeof(struct soft_blocks) +
-				      (sizeof(struct soft_jc_entry) << SOFT_JC_BITS) + ARENA_SIZE);
+		munmap(v->jc, map_size());
 	v->jc = NULL;
 	v->blocks = NULL;
 }
@@ -89,7 +96,9 @@ void soft_blocks_flush(struct soft_vcpu *v)
 	memset(b->hash, 0, sizeof(b->hash));
 	memset(b->page, 0, sizeof(b->page));
 	memset(b->cross, 0, sizeof(b->cross));
+	soft_decode_cache_flush(b->decoded);
 	b->used = 0;
+	v->last = NULL;
 	if (v->vm->jit)
 		v->vm->jit->flush(v);
 }
@@ -231,7 +240,7 @@ static struct soft_block *get_cross(struct soft_vcpu *v, uint64_t va, const uint
 		return b;
 	c->have = 0;
 	memset(b, 0, sizeof(*b));
-	ret = soft_decode(v->vm, bytes, have, mode, &b->insn[0]);
+	ret = soft_decode(v->vm, bytes, have, mode, &b->insn[0], NULL);
 	BUG_ON(ret < 0);
 	b->insn[0].end = b->insn[0].len;
 	finish(b, 1, b->insn[0].len);
@@ -258,13 +267,13 @@ static struct soft_block *decode_block(struct soft_vcpu *v, gpa_t gpa, const uin
 	b = (struct soft_block *)(c->arena + c->used);
 	*b = (struct soft_block) { .gpa = gpa, .mode = mode };
 	while (n < max && off < avail) {
-		uint8_t bytes[INSN_BYTES_MAX];
+		uint8_t bytes[INSN_BYTES_MAX] = { 0 };
 		unsigned have = MIN(avail - off, (unsigned)INSN_BYTES_MAX);
 		int ret;
 
 		/* A copy: another vCPU may change the bytes while they are decoded. */
 		memcpy(bytes, p + off, have);
-		ret = soft_decode(v->vm, bytes, have, mode, &b->insn[n]);
+		ret = soft_decode_cached(c->decoded, v->vm, bytes, have, mode, &b->insn[n]);
 		if (ret == -EAGAIN)
 			break;
 		off += b->insn[n].len;
@@ -345,36 +354,77 @@ static bool recycle_thunks(struct soft_vcpu *v)
 	return free;
 }
 
+/*
+ * By the jump cache, else by its physical address. *@kept: it stays where it is until it is
+ * dropped.
+ */
+static struct soft_block *look_up(struct soft_vcpu *v, uint64_t va, uint32_t mode, bool *kept)
+{
+	struct soft_jc_entry *j = &v->jc[(va ^ (va >> SOFT_JC_BITS)) & ((1u << SOFT_JC_BITS) - 1)];
+	/* CPL is part of the key: an execute permission of ring 0 is not ring 3's. */
+	uint32_t key = mode | (uint32_t)v->mmu_idx << 8;
+	struct soft_block *b;
+	const uint8_t *p;
+	gpa_t gpa;
+
+	*kept = true;
+	if (LIKELY(j->va == va && j->gen == v->now->gen && j->mode == key && !j->block->dead))
+		return j->block;
+	if (UNLIKELY(soft_thunks_low(v->vm->thunks)) && !recycle_thunks(v))
+		return NULL;
+	p = soft_fetch(v, va, &gpa);
+	b = find_block(v, gpa, p, va, mode, kept);
+	if (*kept) {
+		soft_tlb_note_code(v, va);
+		*j = (struct soft_jc_entry) {
+			.va = va, .gen = v->now->gen, .block = b, .mode = key
+		};
+	}
+	return b;
+}
+
+/* The block at @va if it came behind @last lately, and is what is mapped there; or NULL. */
+static struct soft_block *next_of(struct soft_vcpu *v, const struct soft_block *last, uint64_t va,
+				  uint32_t mode)
+{
+	const struct soft_tlb_entry *e = soft_tlb_at(v, va);
+	gpa_t gpa = e->gpa | (va & 0xfff);
+
+	if (!last || e->x != ((va & SOFT_PAGE_MASK) | v->epoch))
+		return NULL;
+	for (unsigned i = 0; i < ARRAY_SIZE(last->next); i++) {
+		struct soft_block *b = last->next[i];
+
+		if (b && b->gpa == gpa && b->mode == mode && !b->dead)
+			return b;
+	}
+	return NULL;
+}
+
 struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
 {
 	uint64_t va = v->rip;
-	struct soft_jc_entry *j;
 	struct soft_block *b;
-	const uint8_t *p;
-	bool cacheable;
-	gpa_t gpa;
 
 	if (v->cpl == 3)
 		mode |= SOFT_MODE_USER;
 	if (UNLIKELY(v->mode != SOFT_MODE_64))
 		va = (uint32_t)(va + v->seg[CPU_CS].base);
-	j = &v->jc[(va ^ (va >> SOFT_JC_BITS)) & ((1u << SOFT_JC_BITS) - 1)];
-	/* CPL is part of the key: an execute permission of ring 0 is not ring 3's. */
-	if (LIKELY(j->va == va && j->gen == v->now->gen &&
-		   j->mode == (mode | (uint32_t)v->mmu_idx << 8) && !j->block->dead)) {
-		b = j->block;
+	b = next_of(v, v->last, va, mode);
+	if (b) {
+		v->last = b;
 	} else {
-		if (UNLIKELY(soft_thunks_low(v->vm->thunks)) && !recycle_thunks(v))
+		bool kept;
+
+		b = look_up(v, va, mode, &kept);
+		if (!b)
 			return NULL;
-		p = soft_fetch(v, va, &gpa);
-		b = find_block(v, gpa, p, va, mode, &cacheable);
-		if (cacheable) {
-			soft_tlb_note_code(v, va);
-			*j = (struct soft_jc_entry) { .va = va,
-						      .gen = v->now->gen,
-						      .block = b,
-						      .mode = mode | (uint32_t)v->mmu_idx << 8 };
+		/* All blocks may have gone meanwhile, and the last one with them. */
+		if (v->last && kept) {
+			v->last->next[1] = v->last->next[0];
+			v->last->next[0] = b;
 		}
+		v->last = kept ? b : NULL;
 	}
 	if (UNLIKELY(v->mode != SOFT_MODE_64))
 		return limited_block(v, b, mode);

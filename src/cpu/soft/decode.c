@@ -391,8 +391,28 @@ static const struct row *find_row(const struct soft_zydis *z)
 	return rows[z->i.mnemonic].pick ? &rows[z->i.mnemonic] : NULL;
 }
 
+/*
+ * A displacement, and immediates of what takes them as they are; soft_decode_cached() looks
+ * whether insn has their values.
+ */
+static void note_fields(const struct soft_zydis *z, const struct row *row, const struct insn *in,
+			struct soft_fields *f)
+{
+	bool plain = row->pick == op_pick_alu || row->pick == op_pick_mov ||
+		     (row->pick == op_pick_flow && z->i.raw.imm[0].is_relative);
+
+	if ((in->flags & INSN_MEM) && z->i.raw.disp.size && z->i.raw.disp.size <= 32)
+		f->disp = (struct soft_field) { .off = z->i.raw.disp.offset,
+						.size = z->i.raw.disp.size / 8,
+						.is_signed = true };
+	if (plain && z->i.raw.imm[0].size && !z->i.raw.imm[1].size)
+		f->imm = (struct soft_field) { .off = z->i.raw.imm[0].offset,
+					       .size = z->i.raw.imm[0].size / 8,
+					       .is_signed = z->i.raw.imm[0].is_signed };
+}
+
 int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32_t mode,
-		struct insn *in)
+		struct insn *in, struct soft_fields *fields)
 {
 	struct soft_zydis z = { .mode = mode & SOFT_MODE_BITS };
 	struct op_pick pick = { .z = &z };
@@ -402,6 +422,8 @@ int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32
 	bool ends;
 
 	*in = (struct insn) { .fn = h_undefined, .len = 1 };
+	if (fields)
+		*fields = (struct soft_fields) { 0 };
 	BUG_ON(!setup_decoder(&d, mode));
 	st = ZydisDecoderDecodeFull(&d, bytes, avail, &z.i, z.op);
 	if (st == ZYDIS_STATUS_NO_MORE_DATA && avail < 15)
@@ -412,6 +434,8 @@ int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32
 	}
 	if (!ZYAN_SUCCESS(st))
 		return 1;
+	if (fields)
+		fields->whole = true;
 	pick.form = decode_common(&z, in);
 	row = find_row(&z);
 	if (row) {
@@ -421,6 +445,8 @@ int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32
 		fn = row->pick(&pick, in);
 		ends = row->ends || pick.ends || !fn;
 		in->fn = fn ? fn : h_undefined;
+		if (fields)
+			note_fields(&z, row, in, fields);
 		return ends;
 	}
 	if (soft_fpu_decode(vm, &z, bytes, in) == 0)

@@ -104,10 +104,11 @@ struct soft_tlb_set {
 struct soft_block {
 	gpa_t gpa; /* of the first byte */
 	uint32_t mode;
-	uint16_t n;    /* instructions, without the end marker */
-	uint16_t runs; /* counted to JIT_HOT, then never again */
-	insn_fn run;   /* the first instruction's handler, or native code */
-	bool dead;     /* invalidated; its instructions re-enter the loop */
+	uint16_t n;		    /* instructions, without the end marker */
+	uint16_t runs;		    /* counted to JIT_HOT, then never again */
+	insn_fn run;		    /* the first instruction's handler, or native code */
+	struct soft_block *next[2]; /* that came behind it lately, or NULL */
+	bool dead;		    /* invalidated; its instructions re-enter the loop */
 	/*
 	 * Native code, NULL: none: entries with flags in v->cc and in EFLAGS, the ways out there,
 	 * and the loop's entry.
@@ -239,6 +240,7 @@ struct soft_vcpu {
 	uint64_t gen_next;
 	struct soft_jc_entry *jc;
 	struct soft_blocks *blocks;
+	struct soft_block *last; /* that the loop ran, NULL: none or none that has next[] */
 
 	struct soft_vm *vm;
 	unsigned id;
@@ -678,15 +680,39 @@ int soft_fpu_load(struct soft_vcpu *v, const uint8_t *xsave) MUST_CHECK;
 
 /* --- blocks (decode.c, block.c) -------------------------------------------------------- */
 
+struct soft_decode_cache; /* decode_cache.c */
+
+/** A value in an instruction's bytes; size in bytes, 0: none. */
+struct soft_field {
+	uint8_t off, size;
+	bool is_signed;
+};
+
+/** Where values stand that the result depends on by nothing but insn.disp and insn.imm. */
+struct soft_fields {
+	struct soft_field disp, imm;
+	bool whole; /* the bytes are an instruction, one of the guest's or not */
+};
+
 /**
  * soft_decode() - one instruction from @bytes (@avail 1..15 of them).
  * @mode: SOFT_MODE_*
  *
- * Always fills @in: what cannot be decoded becomes a handler that raises #UD (or #GP for over-
- * long ones). Return: 0; 1: the block ends with it; -EAGAIN: @avail is too short.
+ * Always fills @in, and @fields, which may be NULL: what cannot be decoded becomes a handler that
+ * raises #UD (or #GP for over- long ones). Return: 0; 1: the block ends with it; -EAGAIN: @avail is
+ * too short.
  */
 int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32_t mode,
-		struct insn *in) MUST_CHECK;
+		struct insn *in, struct soft_fields *fields) MUST_CHECK;
+
+/**
+ * soft_decode_cached() - the same from what was decoded before, where it is there. Holds pointers
+ * to thunks: flushed before those are dropped. Own thread. @bytes: 15, of which @avail count.
+ */
+int soft_decode_cached(struct soft_decode_cache *c, struct soft_vm *vm, const uint8_t bytes[15],
+		       unsigned avail, uint32_t mode, struct insn *in) MUST_CHECK;
+void soft_decode_cache_flush(struct soft_decode_cache *c);
+size_t soft_decode_cache_size(void);
 
 /** soft_insn_undefined() - whether @in raises #UD, as no instruction or as none of the guest's. */
 bool soft_insn_undefined(const struct insn *in);
