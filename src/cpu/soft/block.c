@@ -4,9 +4,9 @@
  *
  * Theory of operation: a block is a run of instructions inside one guest-physical page, keyed by
  * the address of its first byte and the mode. Each vCPU has its own cache in an arena of its own:
- * blocks are appended and, when the arena is full, all are dropped at once. In front of the hash
- * table stands the jump cache, direct-mapped by virtual address; its entries carry the TLB set's
- * generation, so a flush of translations empties it for free.
+ * blocks are appended and, when the arena is full, all are dropped at once. Each block knows two
+ * that came behind it lately; what is not among them is found in a hash table with open
+ * addressing, where the blocks of a page lie together.
  *
  * An instruction that crosses into the next page is never put into a block: it is decoded into
  * one of a few slots that remember its bytes, and those are compared each time.
@@ -23,7 +23,9 @@
 #include <sys/mman.h>
 
 #define ARENA_SIZE     (96u << 20)
-#define HASH_BITS      16
+#define HASH_BITS      19
+#define HASH_MOST      (3u << HASH_BITS >> 2)
+#define HASH_PAGE_BITS 6 /* slots of a page, more or less */
 #define PAGE_BITS      12
 #define CROSS_SLOTS    256
 #define INSN_BYTES_MAX 15
@@ -40,16 +42,13 @@ struct cross {
 struct soft_blocks {
 	uint8_t *arena;
 	size_t used;
-	struct soft_block *hash[1u << HASH_BITS];
+	/* Block and, in the highest 16 bits, slot_tag(); 0: none. */
+	uint64_t hash[1u << HASH_BITS];
+	unsigned n_hashed;
 	struct soft_block *page[1u << PAGE_BITS];
 	struct cross cross[CROSS_SLOTS];
 	struct soft_decode_cache *decoded;
 };
-
-static unsigned hash_of(gpa_t gpa, uint32_t mode)
-{
-	return (unsigned)(((gpa ^ (gpa >> 13)) * 0x9e3779b1u + mode) & ((1u << HASH_BITS) - 1));
-}
 
 static unsigned page_of(gpa_t gpa)
 {
@@ -58,33 +57,95 @@ static unsigned page_of(gpa_t gpa)
 	return (unsigned)((pfn ^ (pfn >> PAGE_BITS)) & ((1u << PAGE_BITS) - 1));
 }
 
-/* The jump cache, struct soft_blocks, the arena, and what was decoded before. */
+/* --- the hash table ----------------------------------------------------------------------------
+ */
+
+#define HASH_MASK ((1u << HASH_BITS) - 1)
+#define SLOT_TAG  48
+
+/* Where a search begins: the page's slots, then what part of the page it is. */
+static unsigned slot_of(gpa_t gpa)
+{
+	uint32_t page = (uint32_t)(gpa >> X86_PAGE_SHIFT) * 0x9e3779b1u;
+
+	return page >> (32 - HASH_BITS + HASH_PAGE_BITS) << HASH_PAGE_BITS |
+	       (gpa & 0xfff) >> (X86_PAGE_SHIFT - HASH_PAGE_BITS);
+}
+
+/* All that tells blocks of one page apart. */
+static uint64_t slot_tag(gpa_t gpa, uint32_t mode)
+{
+	static_assert((SOFT_MODE_BITS | SOFT_MODE_SINGLE | SOFT_MODE_USER) < 16, "four bits");
+	return (uint64_t)((gpa & 0xfff) << 4 | mode) << SLOT_TAG;
+}
+
+static struct soft_block *slot_block(uint64_t slot)
+{
+	return (struct soft_block *)(uintptr_t)(slot & ((1ull << SLOT_TAG) - 1));
+}
+
+static struct soft_block *hash_find(const struct soft_blocks *c, gpa_t gpa, uint32_t mode)
+{
+	uint64_t tag = slot_tag(gpa, mode) >> SLOT_TAG, slot;
+
+	for (unsigned i = slot_of(gpa); (slot = c->hash[i]); i = (i + 1) & HASH_MASK)
+		if (slot >> SLOT_TAG == tag && slot_block(slot)->gpa == gpa)
+			return slot_block(slot);
+	return NULL;
+}
+
+static void hash_add(struct soft_blocks *c, struct soft_block *b)
+{
+	unsigned i = slot_of(b->gpa);
+
+	while (c->hash[i])
+		i = (i + 1) & HASH_MASK;
+	c->hash[i] = (uint64_t)(uintptr_t)b | slot_tag(b->gpa, b->mode);
+	c->n_hashed++;
+}
+
+/* What comes behind moves up, as far as it may: Knuth, vol. 3, 6.4, algorithm R. */
+static void hash_remove(struct soft_blocks *c, const struct soft_block *b)
+{
+	unsigned i = slot_of(b->gpa), k;
+
+	while (slot_block(c->hash[i]) != b)
+		i = (i + 1) & HASH_MASK;
+	for (k = (i + 1) & HASH_MASK; c->hash[k]; k = (k + 1) & HASH_MASK) {
+		unsigned home = slot_of(slot_block(c->hash[k])->gpa);
+
+		if (((k - home) & HASH_MASK) < ((k - i) & HASH_MASK))
+			continue;
+		c->hash[i] = c->hash[k];
+		i = k;
+	}
+	c->hash[i] = 0;
+	c->n_hashed--;
+}
+
+/* Of struct soft_blocks, the arena, and what was decoded before. */
 static size_t map_size(void)
 {
-	return (sizeof(struct soft_jc_entry) << SOFT_JC_BITS) + sizeof(struct soft_blocks) +
-	       ARENA_SIZE + soft_decode_cache_size();
+	return align_up(sizeof(struct soft_blocks), 64) + ARENA_SIZE + soft_decode_cache_size();
 }
 
 int soft_blocks_create(struct soft_vcpu *v, struct err *e)
 {
-	size_t jc = sizeof(struct soft_jc_entry) << SOFT_JC_BITS, all = map_size();
-	uint8_t *p = mmap(NULL, all, PROT_READ | PROT_WRITE,
+	uint8_t *p = mmap(NULL, map_size(), PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return err_set(e, -ENOMEM, "no memory for the decoded blocks of vCPU %u", v->id);
-	v->jc = (struct soft_jc_entry *)p;
-	v->blocks = (struct soft_blocks *)(p + jc);
-	v->blocks->arena = p + jc + align_up(sizeof(struct soft_blocks), 64);
-	v->blocks->decoded = (struct soft_decode_cache *)(p + all - soft_decode_cache_size());
+	v->blocks = (struct soft_blocks *)p;
+	v->blocks->arena = p + align_up(sizeof(struct soft_blocks), 64);
+	v->blocks->decoded = (struct soft_decode_cache *)(v->blocks->arena + ARENA_SIZE);
 	return 0;
 }
 
 void soft_blocks_destroy(struct soft_vcpu *v)
 {
-	if (v->jc)
-		munmap(v->jc, map_size());
-	v->jc = NULL;
+	if (v->blocks)
+		munmap(v->blocks, map_size());
 	v->blocks = NULL;
 }
 
@@ -92,11 +153,11 @@ void soft_blocks_flush(struct soft_vcpu *v)
 {
 	struct soft_blocks *b = v->blocks;
 
-	memset(v->jc, 0, sizeof(struct soft_jc_entry) << SOFT_JC_BITS);
 	memset(b->hash, 0, sizeof(b->hash));
 	memset(b->page, 0, sizeof(b->page));
 	memset(b->cross, 0, sizeof(b->cross));
 	soft_decode_cache_flush(b->decoded);
+	b->n_hashed = 0;
 	b->used = 0;
 	v->last = NULL;
 	if (v->vm->jit)
@@ -134,17 +195,12 @@ void soft_blocks_drop_page(struct soft_vcpu *v, gpa_t gpa)
 	struct soft_block **at = &v->blocks->page[page_of(gpa)], *b;
 
 	while ((b = *at)) {
-		struct soft_block **h;
-
 		if ((b->gpa & SOFT_PAGE_MASK) != gpa) {
 			at = &b->page_next;
 			continue;
 		}
 		*at = b->page_next;
-		h = &v->blocks->hash[hash_of(b->gpa, b->mode)];
-		while (*h != b)
-			h = &(*h)->hash_next;
-		*h = b->hash_next;
+		hash_remove(v->blocks, b);
 		block_kill(b);
 		if (v->vm->jit)
 			v->vm->jit->drop(v, b);
@@ -262,7 +318,7 @@ static struct soft_block *decode_block(struct soft_vcpu *v, gpa_t gpa, const uin
 	struct soft_block *b;
 	size_t need = sizeof(*b) + (max + 1) * sizeof(struct insn);
 
-	if (c->used + need > ARENA_SIZE - align_up(sizeof(*c), 64))
+	if (c->used + need > ARENA_SIZE || c->n_hashed == HASH_MOST)
 		soft_blocks_flush(v);
 	b = (struct soft_block *)(c->arena + c->used);
 	*b = (struct soft_block) { .gpa = gpa, .mode = mode };
@@ -291,27 +347,23 @@ static struct soft_block *decode_block(struct soft_vcpu *v, gpa_t gpa, const uin
 }
 
 static struct soft_block *find_block(struct soft_vcpu *v, gpa_t gpa, const uint8_t *p, uint64_t va,
-				     uint32_t mode, bool *cacheable)
+				     uint32_t mode, bool *kept)
 {
 	struct soft_blocks *c = v->blocks;
-	unsigned h = hash_of(gpa, mode);
-	struct soft_block *b;
+	struct soft_block *b = hash_find(c, gpa, mode);
 
-	*cacheable = true;
-	for (b = c->hash[h]; b; b = b->hash_next)
-		if (b->gpa == gpa && b->mode == mode)
-			return b;
-	b = NULL;
+	*kept = true;
+	if (b)
+		return b;
 	if (!crossed(v, va, p, mode)) {
 		mark_code(v, gpa);
 		b = decode_block(v, gpa, p, (unsigned)(X86_PAGE_SIZE - (va & 0xfff)), mode);
 	}
 	if (!b) {
-		*cacheable = false;
+		*kept = false;
 		return get_cross(v, va, p, mode);
 	}
-	b->hash_next = c->hash[h];
-	c->hash[h] = b;
+	hash_add(c, b);
 	b->page_next = c->page[page_of(gpa)];
 	c->page[page_of(gpa)] = b;
 	return b;
@@ -354,35 +406,6 @@ static bool recycle_thunks(struct soft_vcpu *v)
 	return free;
 }
 
-/*
- * By the jump cache, else by its physical address. *@kept: it stays where it is until it is
- * dropped.
- */
-static struct soft_block *look_up(struct soft_vcpu *v, uint64_t va, uint32_t mode, bool *kept)
-{
-	struct soft_jc_entry *j = &v->jc[(va ^ (va >> SOFT_JC_BITS)) & ((1u << SOFT_JC_BITS) - 1)];
-	/* CPL is part of the key: an execute permission of ring 0 is not ring 3's. */
-	uint32_t key = mode | (uint32_t)v->mmu_idx << 8;
-	struct soft_block *b;
-	const uint8_t *p;
-	gpa_t gpa;
-
-	*kept = true;
-	if (LIKELY(j->va == va && j->gen == v->now->gen && j->mode == key && !j->block->dead))
-		return j->block;
-	if (UNLIKELY(soft_thunks_low(v->vm->thunks)) && !recycle_thunks(v))
-		return NULL;
-	p = soft_fetch(v, va, &gpa);
-	b = find_block(v, gpa, p, va, mode, kept);
-	if (*kept) {
-		soft_tlb_note_code(v, va);
-		*j = (struct soft_jc_entry) {
-			.va = va, .gen = v->now->gen, .block = b, .mode = key
-		};
-	}
-	return b;
-}
-
 /* The block at @va if it came behind @last lately, and is what is mapped there; or NULL. */
 static struct soft_block *next_of(struct soft_vcpu *v, const struct soft_block *last, uint64_t va,
 				  uint32_t mode)
@@ -411,20 +434,23 @@ struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode)
 	if (UNLIKELY(v->mode != SOFT_MODE_64))
 		va = (uint32_t)(va + v->seg[CPU_CS].base);
 	b = next_of(v, v->last, va, mode);
-	if (b) {
-		v->last = b;
-	} else {
+	if (!b) {
+		const uint8_t *p;
 		bool kept;
+		gpa_t gpa;
 
-		b = look_up(v, va, mode, &kept);
-		if (!b)
+		if (UNLIKELY(soft_thunks_low(v->vm->thunks)) && !recycle_thunks(v))
 			return NULL;
+		p = soft_fetch(v, va, &gpa);
+		b = find_block(v, gpa, p, va, mode, &kept);
 		/* All blocks may have gone meanwhile, and the last one with them. */
 		if (v->last && kept) {
 			v->last->next[1] = v->last->next[0];
 			v->last->next[0] = b;
 		}
 		v->last = kept ? b : NULL;
+	} else {
+		v->last = b;
 	}
 	if (UNLIKELY(v->mode != SOFT_MODE_64))
 		return limited_block(v, b, mode);

@@ -264,7 +264,7 @@ static void entry_drop(struct soft_tlb_entry *e)
 	e->r = e->w = e->x = 0;
 }
 
-/* Whether the jump cache may know code on @va's page. */
+/* Whether the translator's jump cache may know code on @va's page. */
 static bool has_code(const struct soft_tlb_set *s, uint64_t va)
 {
 	unsigned bit = soft_tlb_code_bit(va);

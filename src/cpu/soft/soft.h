@@ -68,7 +68,7 @@ struct soft_tlb_entry {
 
 struct soft_tlb_set {
 	uint64_t epoch; /* 1..0xfff, in the tags' low bits */
-	uint64_t gen;	/* unique for each (set, flush); keys the jump cache */
+	uint64_t gen;	/* unique for each (set, flush); keys the translator's jump cache */
 	uint16_t pcid;
 	bool valid;
 	bool filled[SOFT_MMU_COUNT]; /* since the last flush */
@@ -78,7 +78,7 @@ struct soft_tlb_set {
 	 * lower half of the addresses apart from the upper.
 	 */
 	uint64_t large_2m[2][16], large_1g[2];
-	/* Which pages the jump cache may know under `gen`: only their INVLPG changes it. */
+	/* Which pages that may know under `gen`: only their INVLPG changes it. */
 	uint64_t code[SOFT_TLB_CODE / 64];
 	/* Of the set of all PCIDs: the pages in it that are not global; more than fit: all go. */
 	uint64_t local[SOFT_TLB_LOCAL];
@@ -114,18 +114,9 @@ struct soft_block {
 	 * and the loop's entry.
 	 */
 	const uint8_t *code, *code_flags, *code_out, *code_out_flags, *code_run;
-	bool code_simd; /* not while v->simd_denied */
-	struct soft_block *hash_next;
+	bool code_simd;		      /* not while v->simd_denied */
 	struct soft_block *page_next; /* blocks of one page */
 	struct insn insn[];
-};
-
-#define SOFT_JC_BITS 13
-
-struct soft_jc_entry {
-	uint64_t va, gen;
-	struct soft_block *block;
-	uint32_t mode;
 };
 
 struct soft_blocks; /* block.c */
@@ -238,7 +229,6 @@ struct soft_vcpu {
 	struct soft_tlb_set *set;  /* the current PCID's */
 	struct soft_tlb_set *sets; /* SOFT_TLB_SETS of them, then the one of all PCIDs */
 	uint64_t gen_next;
-	struct soft_jc_entry *jc;
 	struct soft_blocks *blocks;
 	struct soft_block *last; /* that the loop ran, NULL: none or none that has next[] */
 
@@ -454,7 +444,7 @@ static inline unsigned soft_tlb_code_bit(uint64_t va)
 	return (int64_t)va < 0 ? bit + SOFT_TLB_CODE / 2 : bit;
 }
 
-/** soft_tlb_note_code() - the jump cache gets an entry for @va under v->now->gen. */
+/** soft_tlb_note_code() - the translator's jump cache gets an entry for @va under v->now->gen. */
 static inline void soft_tlb_note_code(struct soft_vcpu *v, uint64_t va)
 {
 	unsigned bit = soft_tlb_code_bit(va);

@@ -346,6 +346,7 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 		return false;
 	if (v->jit_slot)
 		link_to(v, b);
+	soft_tlb_note_code(v, v->rip);
 	*jump = (struct soft_jit_jump) {
 		.va = v->rip, .key = v->jit_key, .code = b->code, .run = b->code_run
 	};
