@@ -270,7 +270,7 @@ static void aim_string(struct diff_case *k, uint64_t *s)
 	k->in.c.r[CPU_RSI] = DIFF_DATA + 2048 + (diff_rand(s) & 0x3ff);
 	k->in.c.r[CPU_RDI] = DIFF_DATA + 3072 + (diff_rand(s) & 0x3ff);
 	if ((diff_rand(s) & 3) == 0)
-		k->in.c.r[CPU_RDI] = k->in.c.r[CPU_RSI] + (diff_rand(s) & 15);
+		k->in.c.r[CPU_RDI] = k->in.c.r[CPU_RSI] - 15 + (diff_rand(s) & 31);
 	k->in.c.r[CPU_RCX] = diff_rand(s) & 63;
 	/* Some runs of equal bytes, so that REPE goes on. */
 	if (diff_rand(s) & 1)

@@ -4,7 +4,7 @@
  *
  * Theory of operation: one element at a time, registers updated after each, so a fault or an
  * interrupt in the middle leaves RCX, RSI and RDI exact and the instruction restarts (SDM vol. 2,
- * REP). MOVS and STOS going forward work page-wise on host memory where both sides are plain RAM.
+ * REP). MOVS and STOS work page-wise on host memory where both sides are plain RAM.
  * After each piece the loop looks for attention and, if there is some, leaves with RIP still at
  * the instruction.
  */
@@ -100,51 +100,67 @@ static bool element(struct soft_vcpu *v, const struct insn *in, const struct str
 	return true;
 }
 
+/* @n times the low @size bytes of @val. */
+static void fill(uint8_t *to, uint64_t val, unsigned size, uint64_t n)
+{
+	if (size == 1 || !val) {
+		memset(to, (int)val, n * size);
+		return;
+	}
+	for (uint64_t i = 0; i < n; i++)
+		put_le(to + i * size, size, val);
+}
+
+/* Elements of @size bytes from @va on that lie in its page, in the direction of DF. */
+static uint64_t in_page(uint64_t va, unsigned size, bool down)
+{
+	uint64_t off = va & 0xfff;
+
+	if (!down)
+		return (X86_PAGE_SIZE - off) / size;
+	return off + size > X86_PAGE_SIZE ? 0 : off / size + 1;
+}
+
 /*
- * MOVS or STOS forward in one go, as far as both pages reach: elements done, 0: do it singly.
+ * MOVS or STOS in one go, as far as both pages reach: elements done, 0: do it singly.
  * Only in 64-bit mode, where segments add nothing but FS and GS bases.
  */
 static uint64_t bulk(struct soft_vcpu *v, const struct insn *in, const struct string_ctx *c,
 		     uint64_t count)
 {
-	uint64_t dst, src = 0, room, n;
-	void *to;
+	bool down = c->step < 0;
+	uint64_t dst, src = 0, n, back;
+	uint8_t *to;
 
-	if (v->mode != SOFT_MODE_64 || c->asize != 8 || c->step < 0)
+	if (v->mode != SOFT_MODE_64 || c->asize != 8)
 		return 0;
 	dst = dst_va(v, c, true);
-	room = X86_PAGE_SIZE - (dst & 0xfff);
+	n = MIN(in_page(dst, c->size, down), count);
 	if (in->op == STR_MOVS) {
 		src = src_va(v, c, false);
-		room = MIN(room, X86_PAGE_SIZE - (src & 0xfff));
+		n = MIN(n, in_page(src, c->size, down));
 	}
-	n = MIN(room / c->size, count);
 	if (n < 2)
 		return 0;
-	to = soft_host_w(v, dst, (unsigned)(n * c->size));
+	/* From the lowest element on. */
+	back = down ? (n - 1) * c->size : 0;
+	to = soft_host_w(v, dst - back, (unsigned)(n * c->size));
 	if (!to)
 		return 0;
 	if (in->op == STR_STOS) {
-		uint64_t val = v->r[CPU_RAX];
-
-		if (c->size == 1)
-			memset(to, (int)val, n);
-		else
-			for (uint64_t i = 0; i < n; i++)
-				put_le((uint8_t *)to + i * c->size, c->size, val);
+		fill(to, v->r[CPU_RAX], c->size, n);
 	} else {
-		const uint8_t *from = soft_host_r(v, src, (unsigned)(n * c->size));
-		uint64_t gap = (uint64_t)((uint8_t *)to - from);
+		const uint8_t *from = soft_host_r(v, src - back, (unsigned)(n * c->size));
 
 		if (!from)
 			return 0;
 		/* A destination just ahead of the source repeats the bytes between: one by one. */
-		if (gap < n * c->size)
+		if ((uint64_t)(down ? from - to : to - from) < n * c->size)
 			return 0;
 		memmove(to, from, n * c->size);
-		advance(v, CPU_RSI, c, (int64_t)(n * c->size));
+		advance(v, CPU_RSI, c, (int64_t)n * c->step);
 	}
-	advance(v, CPU_RDI, c, (int64_t)(n * c->size));
+	advance(v, CPU_RDI, c, (int64_t)n * c->step);
 	return n;
 }
 
