@@ -342,6 +342,47 @@ static void emit_leave(struct trans *t, const struct item *it)
 	jit_rejoin(t, a);
 }
 
+/*
+ * DIV where the quotient surely fits, IDIV of what was sign-extended by a divisor that is neither 0
+ * nor -1: no #DE. All else goes to the handler.
+ */
+static void emit_div(struct trans *t, const struct item *it)
+{
+	bool w = it->in->size == 8, is_signed = it->z.i.mnemonic == ZYDIS_MNEMONIC_IDIV;
+	const ZydisDecodedOperand *o = &it->z.op[0];
+	struct aside *away[3] = { NULL };
+	struct emit *e = &t->e;
+
+	jit_want_in_cc(t, it->live);
+	if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+		struct mref ref = jit_reach_operand(t, it, it->live, 0, &away[0]);
+
+		emit_mref(e, w, X_MOV_LOAD, HOST_R15, &ref);
+	} else {
+		unsigned src = jit_value_of(e, (unsigned)soft_operand_gpr(o->reg.value), HOST_R15);
+
+		if (src != HOST_R15)
+			emit_rr(e, w, X_MOV_LOAD, HOST_R15, src);
+	}
+	if (is_signed) {
+		emit_rr(e, w, X_MOV_LOAD, HOST_R14, HOST_RAX);
+		emit_rr(e, w, 0xc1, 7, HOST_R14); /* sar */
+		emit_8(e, w ? 63 : 31);
+		emit_rr(e, w, 0x3b, HOST_R14, HOST_RDX);
+		away[1] = jit_add_aside(t, it, emit_forward(e, X_JNE));
+		emit_lea(e, HOST_R14, HOST_R15, -1, 0, 1);
+		emit_rr(e, w, 0x83, 7, HOST_R14); /* cmp */
+		emit_8(e, 1);
+		away[2] = jit_add_aside(t, it, emit_forward(e, X_JBE));
+	} else {
+		emit_rr(e, w, 0x3b, HOST_RDX, HOST_R15);
+		away[1] = jit_add_aside(t, it, emit_forward(e, X_JNB));
+	}
+	emit_rr(e, w, 0xf7, is_signed ? 7 : 6, HOST_R15);
+	for (unsigned i = 0; i < ARRAY_SIZE(away); i++)
+		jit_rejoin(t, away[i]);
+}
+
 /* --- one instruction ---------------------------------------------------------------------- */
 
 /* The handler does it; flags are in v->cc before and after. */
@@ -389,6 +430,10 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 		return false;
 	case ZYDIS_MNEMONIC_LEAVE:
 		emit_leave(t, it);
+		return false;
+	case ZYDIS_MNEMONIC_DIV:
+	case ZYDIS_MNEMONIC_IDIV:
+		emit_div(t, it);
 		return false;
 	case ZYDIS_MNEMONIC_CLC:
 	case ZYDIS_MNEMONIC_STC:

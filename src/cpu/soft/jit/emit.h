@@ -19,6 +19,7 @@
 #define X_JE	    0x0f84u
 #define X_JNE	    0x0f85u
 #define X_JNB	    0x0f83u
+#define X_JBE	    0x0f86u
 #define X_JA	    0x0f87u
 #define X_JS	    0x0f88u
 #define X_JNS	    0x0f89u

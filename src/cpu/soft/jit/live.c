@@ -36,7 +36,8 @@ static struct effect effect_of(const ZydisDecodedInstruction *i)
 	const ZydisAccessedFlags *f = i->cpu_flags;
 	struct effect x = { 0 };
 
-	if (!f)
+	/* Flags behind a division are undefined: here they stay. */
+	if (!f || i->mnemonic == ZYDIS_MNEMONIC_DIV || i->mnemonic == ZYDIS_MNEMONIC_IDIV)
 		return x;
 	x.reads = f->tested & JIT_FLAGS;
 	x.changes = (f->modified | f->set_0 | f->set_1 | f->undefined) & JIT_FLAGS;

@@ -13,7 +13,7 @@
 const bool jit_listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	M(ADD), M(OR), M(ADC), M(SBB), M(AND), M(SUB), M(XOR), M(CMP), M(TEST), M(INC), M(DEC),
 	M(NEG), M(NOT), M(MOV), M(MOVZX), M(MOVSX), M(MOVSXD), M(LEA), M(ROL), M(ROR), M(SHL),
-	M(SHR), M(SAR), M(SHLD), M(SHRD), M(IMUL), M(MUL), M(BT), M(BTS), M(BTR), M(BTC), M(BSF),
+	M(SHR), M(SAR), M(SHLD), M(SHRD), M(IMUL), M(MUL), M(DIV), M(IDIV), M(BT), M(BTS), M(BTR), M(BTC), M(BSF),
 	M(BSR), M(BSWAP), M(XCHG), M(XADD), M(CMPXCHG), M(CBW), M(CWDE), M(CDQE), M(CWD), M(CDQ),
 	M(CQO), M(CLC), M(STC), M(CMC), M(NOP), M(ENDBR64), M(ENDBR32), M(PUSH), M(POP),
 	M(PREFETCH), M(PREFETCHW), M(PREFETCHNTA), M(PREFETCHT0), M(PREFETCHT1), M(PREFETCHT2),
@@ -106,6 +106,9 @@ static bool can_inline(const struct item *t)
 		if (!(z->i.attributes & ZYDIS_ATTRIB_HAS_MODRM))
 			return false;
 		break;
+	case ZYDIS_MNEMONIC_DIV:
+	case ZYDIS_MNEMONIC_IDIV:
+		return t->in->size >= 4;
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
