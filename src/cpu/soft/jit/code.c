@@ -261,26 +261,20 @@ static void emit_generic(struct trans *t, const struct item *it)
 
 static void emit_lea_insn(struct trans *t, const struct item *it)
 {
-	const struct soft_zydis *z = &it->z;
+	unsigned guest = (unsigned)soft_operand_gpr(it->z.op[0].reg.value), size = it->in->size;
 	struct emit *e = &t->e;
-	unsigned guest = (unsigned)soft_operand_gpr(z->op[0].reg.value);
 	int host = jit_host_of(guest);
-	unsigned dst = host >= 0 && it->in->size == 8 ? (unsigned)host : HOST_R13;
+	unsigned dst = host >= 0 && size >= 4 ? (unsigned)host : HOST_R13;
 
-	jit_emit_address(t, it, dst);
-	if (it->in->size == 8) {
-		if (host < 0)
-			emit_v(e, true, X_MOV_STORE, dst, jit_r_off(guest), 0);
-	} else if (it->in->size == 4) {
-		emit_rr(e, false, X_MOV_LOAD, host >= 0 ? (unsigned)host : HOST_R13, HOST_R13);
-		if (host < 0)
-			emit_v(e, true, X_MOV_STORE, HOST_R13, jit_r_off(guest), 0);
-	} else {
+	jit_emit_address(t, it, size == 8, dst);
+	if (size == 2) {
 		emit_8(e, 0x66);
 		if (host >= 0)
 			emit_rr(e, false, X_MOV_LOAD, (unsigned)host, HOST_R13);
 		else
 			emit_v(e, false, X_MOV_STORE, HOST_R13, jit_r_off(guest), 0);
+	} else if (host < 0) {
+		emit_v(e, true, X_MOV_STORE, HOST_R13, jit_r_off(guest), 0);
 	}
 }
 
@@ -394,8 +388,30 @@ static void emit_handler(struct trans *t, const struct item *it)
 	jit_want_fp(t);
 }
 
-/* true: the block ends here */
-bool jit_emit_item(struct trans *t, const struct item *it)
+/* Whether R13 is used for nothing but the addresses of operands. */
+static bool keeps_r13(const struct item *it)
+{
+	const struct soft_zydis *z = &it->z;
+
+	if (!it->inlined || it->system)
+		return false;
+	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_LEA:
+		return false;
+	case ZYDIS_MNEMONIC_PUSH:
+		return z->op[0].type != ZYDIS_OPERAND_TYPE_MEMORY;
+	case ZYDIS_MNEMONIC_CALL:
+		return z->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+	case ZYDIS_MNEMONIC_RET:
+		return true;
+	default:
+		/* VEX may name a general register three times. */
+		return z->i.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE &&
+		       (it->simd || z->i.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY);
+	}
+}
+
+static bool emit_item(struct trans *t, const struct item *it)
 {
 	const struct soft_zydis *z = &it->z;
 
@@ -469,6 +485,17 @@ bool jit_emit_item(struct trans *t, const struct item *it)
 	if (it->changes)
 		t->where = IN_EFLAGS;
 	return false;
+}
+
+bool jit_emit_item(struct trans *t, const struct item *it)
+{
+	bool ended;
+
+	t->use_delta = keeps_r13(it);
+	ended = emit_item(t, it);
+	if (!t->use_delta)
+		t->delta = -1;
+	return ended;
 }
 
 /* The handler did the whole instruction: on to what follows it. */

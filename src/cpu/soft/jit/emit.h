@@ -129,23 +129,34 @@ static inline void emit_add_v(struct emit *e, unsigned reg, size_t off)
 	emit_v(e, true, 0x03, reg, off, 0);
 }
 
-/** emit_lea() - LEA @dst, [@base + (@index << @scale) + @disp]; -1: no such register. */
-static inline void emit_lea(struct emit *e, unsigned dst, int base, int index, unsigned scale,
-			    int32_t disp)
+/** emit_lea_w() - LEA @dst, [@base + (@index << @scale) + @disp]; -1: no such register. */
+static inline void emit_lea_w(struct emit *e, bool w, unsigned dst, int base, int index,
+			      unsigned scale, int32_t disp)
 {
 	unsigned i = index < 0 ? 4 : (unsigned)index, b = base < 0 ? 5 : (unsigned)base;
 
+	if (base >= 0 && index < 0 && !disp) {
+		emit_rr(e, w, X_MOV_LOAD, dst, b);
+		return;
+	}
 	if (base >= 0 && (index < 0 || !scale)) {
-		emit_rex(e, true, dst, index < 0 ? 0 : i, b, false);
+		emit_rex(e, w, dst, index < 0 ? 0 : i, b, false);
 		emit_8(e, X_LEA);
 		emit_mem(e, dst, base, index, disp);
 		return;
 	}
-	emit_rex(e, true, dst, index < 0 ? 0 : i, base < 0 ? 0 : b, false);
+	emit_rex(e, w, dst, index < 0 ? 0 : i, base < 0 ? 0 : b, false);
 	emit_8(e, X_LEA);
 	emit_8(e, (base < 0 ? 0x04 : 0x84) | (dst & 7) << 3);
 	emit_8(e, scale << 6 | (i & 7) << 3 | (b & 7));
 	emit_32(e, (uint32_t)disp);
+}
+
+/** emit_lea() - of 64 bits. */
+static inline void emit_lea(struct emit *e, unsigned dst, int base, int index, unsigned scale,
+			    int32_t disp)
+{
+	emit_lea_w(e, true, dst, base, index, scale, disp);
 }
 
 /** emit_mov_imm() - MOV @dst, @imm of 64 bits. */

@@ -17,7 +17,8 @@ unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch)
 }
 
 /* Linear address of the operand and @more to @dst (R13, or a register of LEA's); R14, R15 lost. */
-static void emit_address_more(struct trans *t, const struct item *it, unsigned dst, int64_t more)
+static void emit_address_more(struct trans *t, const struct item *it, bool w, unsigned dst,
+			      int64_t more)
 {
 	const struct insn *in = it->in;
 	struct emit *e = &t->e;
@@ -28,25 +29,25 @@ static void emit_address_more(struct trans *t, const struct item *it, unsigned d
 		EMIT_V(e, true, X_MOV_LOAD, HOST_R15, block_va);
 		/* Not added up here: the sum may be more than 32 bits. */
 		emit_lea(e, HOST_R15, HOST_R15, -1, 0, it->off + in->len);
-		emit_lea(e, dst, HOST_R15, -1, 0, disp);
+		emit_lea_w(e, w, dst, HOST_R15, -1, 0, disp);
 		return;
 	}
 	if (in->base != INSN_REG_NONE)
 		base = (int)jit_value_of(e, in->base / 8, HOST_R15);
 	if (in->index != INSN_REG_NONE)
 		index = (int)jit_value_of(e, in->index / 8, HOST_R14);
-	emit_lea(e, dst, base, index, in->scale, disp);
+	emit_lea_w(e, w, dst, base, index, in->scale, disp);
 }
 
-void jit_emit_address(struct trans *t, const struct item *it, unsigned dst)
+void jit_emit_address(struct trans *t, const struct item *it, bool w, unsigned dst)
 {
-	emit_address_more(t, it, dst, 0);
+	emit_address_more(t, it, w, dst, 0);
 }
 
 /* With its segment's base to R13; EFLAGS are lost. */
 static void emit_linear(struct trans *t, const struct item *it, int64_t more)
 {
-	emit_address_more(t, it, HOST_R13, more);
+	emit_address_more(t, it, true, HOST_R13, more);
 	if (it->in->ea == INSN_EA_GENERIC)
 		emit_v(&t->e, true, 0x03, HOST_R13,
 		       offsetof(struct soft_vcpu, seg[it->in->seg].base), 0);
@@ -247,6 +248,15 @@ static void emit_group_lookup(struct trans *t, const struct item *it, const stru
 	else if (!stack && it->in->ea == INSN_EA_GENERIC)
 		emit_add_v(e, HOST_R13, offsetof(struct soft_vcpu, seg[it->in->seg].base));
 	emit_v(e, true, X_MOV_STORE, HOST_R13, delta_off(a->group), 0);
+	t->delta = a->group;
+}
+
+/* The group's delta to R13, unless it is there. */
+static void want_delta(struct trans *t, int group)
+{
+	if (t->delta != group || !t->use_delta)
+		emit_v(&t->e, true, X_MOV_LOAD, HOST_R13, delta_off(group), 0);
+	t->delta = group;
 }
 
 /* The operand's place with the group's delta in R13; R15 may be lost, flags stay. */
@@ -288,6 +298,7 @@ struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, 
 
 	*out = NULL;
 	if (!in_group(t, a)) {
+		t->delta = -1;
 		jit_want_in_cc(t, it->live);
 		emit_lea(e, HOST_R13, base, -1, 0, disp);
 		*out = emit_tlb(t, it, 8, write, true);
@@ -297,7 +308,7 @@ struct mref jit_reach_stack(struct trans *t, const struct item *it, bool write, 
 		jit_want_in_cc(t, it->live);
 		emit_group_lookup(t, it, a);
 	} else {
-		emit_v(e, true, X_MOV_LOAD, HOST_R13, delta_off(a->group), 0);
+		want_delta(t, a->group);
 	}
 	return (struct mref) { base, HOST_R13, disp };
 }
@@ -314,21 +325,17 @@ struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t t
 
 	*out = NULL;
 	if (in_group(t, a)) {
-		bool there = false;
-
 		if (a->first) {
 			jit_want_in_cc(t, through);
 			emit_group_lookup(t, it, a);
-			there = true;
 		}
-		if (wanted && t->where == IN_CC) {
+		if (wanted)
 			jit_want_in_eflags(t, wanted);
-			there = false;
-		}
-		if (!there)
-			emit_v(e, true, X_MOV_LOAD, HOST_R13, delta_off(a->group), 0);
+		if (!a->first || t->delta < 0)
+			want_delta(t, a->group);
 		return group_operand(t, it);
 	}
+	t->delta = -1;
 	jit_want_in_cc(t, through);
 	emit_linear(t, it, 0);
 	if (align > 1)

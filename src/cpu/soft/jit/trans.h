@@ -116,7 +116,9 @@ struct trans {
 	 */
 	struct group group[SOFT_JIT_GROUPS];
 	unsigned n_groups, grouped_from;
-	bool plain; /* it is being emitted */
+	bool plain;	/* it is being emitted */
+	int delta;	/* the group whose delta is in R13, -1: none */
+	bool use_delta; /* the item being emitted loses R13 by nothing but look-ups */
 	const uint8_t *plain_at[SOFT_BLOCK_MAX + 1];
 	enum where plain_where[SOFT_BLOCK_MAX + 1];
 	bool simd; /* the block has SIMD or x87 */
@@ -194,8 +196,11 @@ void jit_find_groups(struct trans *t, unsigned n);
 /** jit_value_of() - a guest register's value in a host register: its own, or @scratch. */
 unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch);
 
-/** jit_emit_address() - offset of the operand to @dst, R13 or a register; R14, R15 are lost. */
-void jit_emit_address(struct trans *t, const struct item *it, unsigned dst);
+/**
+ * jit_emit_address() - offset of the operand, @w: or its low 32 bits, to @dst, R13 or a register;
+ * R14, R15 are lost.
+ */
+void jit_emit_address(struct trans *t, const struct item *it, bool w, unsigned dst);
 
 /**
  * jit_alignment() - what @it's memory operand of @size bytes must be aligned to; 0 and 1: to

@@ -236,6 +236,7 @@ static void emit_items(struct trans *t, unsigned from)
 	const struct soft_block *b = t->b;
 	bool ended = false;
 
+	t->delta = -1;
 	for (unsigned i = from; i < b->n && !ended; i++) {
 		if (t->plain) {
 			t->plain_at[i] = emit_here(&t->e);
