@@ -245,6 +245,8 @@ struct soft_vcpu {
 	uint64_t jit_target;	   /* of an indirect call; what PUSH has from memory */
 	uint64_t jit_key;	   /* generation and rights that the jump cache's entries need */
 	uint32_t jit_mxcsr;	   /* the host's */
+	/* In translated code instead of cc: AH as LAHF leaves it, and OF in AL, 0 or 1. */
+	uint16_t jit_cc;
 	uint8_t jit_simd_live;	   /* MXCSR and YMM registers hold the guest's */
 	uint8_t jit_x87_live;	   /* the x87 registers do; next to the former */
 	uint8_t simd_denied; /* SIMD instructions would raise something: their handlers know */

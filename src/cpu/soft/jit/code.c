@@ -379,7 +379,7 @@ static void emit_div(struct trans *t, const struct item *it)
 
 /* --- one instruction ---------------------------------------------------------------------- */
 
-/* The handler does it; flags are in v->cc before and after. */
+/* The handler does it; flags are in v->jit_cc before and after. */
 static void emit_handler(struct trans *t, const struct item *it)
 {
 	jit_want_in_cc(t, JIT_FLAGS);
@@ -511,7 +511,7 @@ static void emit_back(struct trans *t, const struct aside *a)
 		reload = t->item[a->item].live && t->plain_where[a->item + 1] == IN_EFLAGS;
 	}
 	if (reload)
-		emit_jump(e, X_CALL, e->j->load_flags);
+		emit_load_flags(e);
 	emit_jump(e, X_JMP, back);
 }
 
@@ -527,7 +527,7 @@ void jit_emit_asides(struct trans *t)
 			const struct item *it = &t->item[a->item];
 
 			if (jit_live_before(it) && t->plain_where[a->item] == IN_EFLAGS)
-				emit_jump(e, X_CALL, e->j->load_flags);
+				emit_load_flags(e);
 			emit_jump(e, X_JMP, t->plain_at[a->item]);
 			continue;
 		}

@@ -206,24 +206,26 @@ static inline void emit_byte_is_0(struct emit *e, size_t off)
 	emit_8(e, 0);
 }
 
-/**
- * emit_save_flags() - EFLAGS to v->cc, with RFLAGS' fixed bit 1; R15 and EFLAGS are lost. Not by
- * PUSHF, which takes several times as long.
- */
+/** emit_save_flags() - EFLAGS to v->jit_cc; R15 and EFLAGS are lost. */
 static inline void emit_save_flags(struct emit *e)
 {
-	static const uint8_t to_rax[] = {
-		0x0f, 0x90, 0xc0,	/* seto al */
-		0x9f,			/* lahf */
-		0xc0, 0xe0, 0x03,	/* shl al, 3 */
-		0x66, 0xc1, 0xc0, 0x08, /* rol ax, 8 */
-		0x0f, 0xb7, 0xc0,	/* movzx eax, ax */
-	};
-
 	emit_rr(e, true, X_MOV_LOAD, HOST_R15, HOST_RAX);
-	memcpy(e->p, to_rax, sizeof(to_rax));
-	e->p += sizeof(to_rax);
-	EMIT_V(e, true, X_MOV_STORE, HOST_RAX, cc);
+	emit_8(e, 0x9f);      /* lahf */
+	emit_op(e, 0x0f90c0); /* seto al */
+	emit_8(e, 0x66);
+	EMIT_V(e, false, X_MOV_STORE, HOST_RAX, jit_cc);
+	emit_rr(e, true, X_MOV_LOAD, HOST_RAX, HOST_R15);
+}
+
+/** emit_load_flags() - v->jit_cc to EFLAGS; R15 is lost. SAHF has all but OF, which 1 + 7fh makes.
+ */
+static inline void emit_load_flags(struct emit *e)
+{
+	emit_rr(e, true, X_MOV_LOAD, HOST_R15, HOST_RAX);
+	EMIT_V(e, false, 0x0fb7, HOST_RAX, jit_cc); /* movzx */
+	emit_8(e, 0x04);			    /* add al, 7fh */
+	emit_8(e, 0x7f);
+	emit_8(e, 0x9e); /* sahf */
 	emit_rr(e, true, X_MOV_LOAD, HOST_RAX, HOST_R15);
 }
 

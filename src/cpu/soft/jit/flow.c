@@ -73,7 +73,7 @@ static void emit_find(struct emit *e, uint8_t *miss[2])
 }
 
 /*
- * On to the linear address in R13: by the jump cache, else by the loop. Flags must be in v->cc.
+ * On to the linear address in R13: by the jump cache, else by the loop. Flags must be in v->jit_cc.
  * @it: whose handler raises the fault where the address is not canonical; NULL: it is.
  */
 static void emit_indirect(struct trans *t, const struct item *it, int32_t undo_rsp)
@@ -250,7 +250,7 @@ static void emit_target(struct trans *t, const struct item *it)
  * The guest's CALL, whose return address is in R15, becomes one of the host's, with the guest's
  * address on the stack for emit_ret() to compare: so the CPU predicts where it returns to. Behind
  * it stands what comes then; the way to the callee starts where the result is landed. Flags are in
- * v->cc. When there is no room for more all are forgotten.
+ * v->jit_cc. When there is no room for more all are forgotten.
  */
 static uint8_t *emit_open_call(struct trans *t, int64_t next)
 {

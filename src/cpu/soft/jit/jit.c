@@ -20,6 +20,36 @@ static void move_all(struct emit *e, unsigned op)
 			       offsetof(struct soft_vcpu, r) + i * 8, 0);
 }
 
+/* v->jit_cc to v->cc, where handlers look for flags; RAX, RCX and EFLAGS are lost. */
+static void flags_to_c(struct emit *e)
+{
+	EMIT_V(e, false, 0x0fb7, HOST_RAX, jit_cc);    /* movzx */
+	emit_rr(e, false, 0x0fb6, HOST_RCX, HOST_RAX); /* movzx ecx, al */
+	emit_rr(e, false, 0xc1, 4, HOST_RCX);	       /* shl */
+	emit_8(e, 11);
+	emit_rr(e, false, 0xc1, 5, HOST_RAX); /* shr */
+	emit_8(e, 8);
+	emit_rr(e, false, 0x81, 4, HOST_RAX); /* and */
+	emit_32(e, JIT_FLAGS & 0xff);
+	emit_rr(e, false, 0x0b, HOST_RAX, HOST_RCX);
+	EMIT_V(e, true, X_MOV_STORE, HOST_RAX, cc);
+}
+
+/* And back. */
+static void flags_from_c(struct emit *e)
+{
+	EMIT_V(e, false, X_MOV_LOAD, HOST_RAX, cc);
+	emit_rr(e, false, X_MOV_LOAD, HOST_RCX, HOST_RAX);
+	emit_rr(e, false, 0xc1, 5, HOST_RCX); /* shr */
+	emit_8(e, 11);
+	emit_8(e, 0x88); /* mov ah, al */
+	emit_8(e, 0xc4);
+	emit_8(e, 0x88); /* mov al, cl */
+	emit_8(e, 0xc8);
+	emit_8(e, 0x66);
+	EMIT_V(e, false, X_MOV_STORE, HOST_RAX, jit_cc);
+}
+
 static void leave(struct emit *e)
 {
 	EMIT_V(e, true, X_MOV_LOAD, HOST_RSP, jit_sp);
@@ -136,6 +166,7 @@ void jit_stubs(struct soft_jit *j)
 	emit_save_flags(&e);
 	j->exit_cc = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
+	flags_to_c(&e);
 	leave_fp(&e);
 	leave(&e);
 
@@ -149,6 +180,7 @@ void jit_stubs(struct soft_jit *j)
 	/* R13: the struct insn. Ends the run where the handler did not go on to the next one. */
 	j->call_handler = emit_here(&e);
 	move_all(&e, X_MOV_STORE);
+	flags_to_c(&e);
 	leave_fp(&e);
 	emit_v(&e, true, X_LEA, HOST_RDI, 0, 0);
 	emit_rr(&e, true, X_MOV_LOAD, HOST_RSI, HOST_R13);
@@ -164,6 +196,7 @@ void jit_stubs(struct soft_jit *j)
 	EMIT_V(&e, true, X_MOV_LOAD, HOST_R15, jit_key);
 	EMIT_V(&e, true, 0x3b, HOST_R15, jit_sp_key);
 	stale = emit_forward(&e, X_JNE);
+	flags_from_c(&e);
 	move_all(&e, X_MOV_LOAD);
 	emit_8(&e, 0xc3);
 	/* What open CALLs would return to may be mapped no more. */
@@ -172,6 +205,7 @@ void jit_stubs(struct soft_jit *j)
 	emit_8(&e, 0x41); /* pop r14 */
 	emit_8(&e, 0x5e);
 	EMIT_V(&e, true, X_MOV_LOAD, HOST_RSP, jit_sp);
+	flags_from_c(&e);
 	move_all(&e, X_MOV_LOAD);
 	emit_rr(&e, false, 0xff, 4, HOST_R14); /* jmp r14 */
 	/* The handler went elsewhere: straight on where there is code, else out to the loop. */
@@ -190,28 +224,11 @@ void jit_stubs(struct soft_jit *j)
 	EMIT_V(&e, true, X_MOV_STORE, HOST_R14, jit_sp_key);
 	EMIT_V(&e, true, X_MOV_LOAD, HOST_RSP, jit_sp);
 	emit_land(&e, stale);
+	flags_from_c(&e);
 	move_all(&e, X_MOV_LOAD);
 	emit_rr(&e, false, 0xff, 4, HOST_R15); /* jmp r15 */
 	emit_land(&e, to_exit);
 	leave(&e);
-
-	/* v->cc to EFLAGS; R13 and R14 are lost. SAHF has all but OF, which 1 + 7fh makes. */
-	j->load_flags = emit_here(&e);
-	emit_rr(&e, true, X_MOV_LOAD, HOST_R13, HOST_RAX);
-	EMIT_V(&e, false, X_MOV_LOAD, HOST_RAX, cc);
-	emit_rr(&e, false, X_MOV_LOAD, HOST_R14, HOST_RAX);
-	emit_rr(&e, false, 0xc1, 5, HOST_R14); /* shr r14d, 11 */
-	emit_8(&e, 11);
-	emit_8(&e, 0x88); /* mov ah, al */
-	emit_8(&e, 0xc4);
-	emit_8(&e, 0x44); /* mov al, r14b */
-	emit_8(&e, 0x88);
-	emit_8(&e, 0xf0);
-	emit_8(&e, 0x04); /* add al, 7fh */
-	emit_8(&e, 0x7f);
-	emit_8(&e, 0x9e); /* sahf */
-	emit_rr(&e, true, X_MOV_LOAD, HOST_RAX, HOST_R13);
-	emit_8(&e, 0xc3);
 
 	j->load_simd = emit_here(&e);
 	move_simd(&e, 0x10);
@@ -352,6 +369,7 @@ static bool run(struct soft_vcpu *v, struct soft_block *b)
 	};
 	v->block_va = v->rip & SOFT_PAGE_MASK;
 	v->jit_sp_key = v->jit_key;
+	v->jit_cc = (uint16_t)((v->cc & JIT_FLAGS & 0xff) << 8 | (v->cc >> 11 & 1));
 	soft_jit_enter(v, b->code_run, &v->jit_sp, v->jit->exit_r13);
 	return true;
 }

@@ -6,7 +6,7 @@
  * of its struct soft_vcpu, so translated code reaches the vCPU's fields relative to RIP and needs
  * no register for it. Guest registers live in host registers as jit_home says, those that
  * compilers use least in v->r; host R13..R15 are scratch; host RSP is the host's stack. The six
- * arithmetic flags are in EFLAGS or in v->cc.
+ * arithmetic flags are in EFLAGS or in v->jit_cc.
  */
 #ifndef HOLM_CPU_SOFT_JIT_JIT_H
 #define HOLM_CPU_SOFT_JIT_JIT_H
@@ -47,7 +47,7 @@ struct jit_slot {
 	uint8_t *at; /* its rel32, through the writable mapping */
 	gpa_t gpa;   /* of the target */
 	uint32_t mode;
-	bool in_cc; /* flags are in v->cc there */
+	bool in_cc; /* flags are in v->jit_cc there */
 };
 
 struct soft_jit {
@@ -64,8 +64,8 @@ struct soft_jit {
 	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
 	unsigned next_site;
-	const uint8_t *exit_cc, *exit_flags, *exit_r13, *cross, *call_handler, *load_flags,
-		*load_simd, *load_x87;
+	const uint8_t *exit_cc, *exit_flags, *exit_r13, *cross, *call_handler, *load_simd,
+		*load_x87;
 };
 
 #define JIT_DATA_SIZE (64u << 20)
@@ -84,7 +84,7 @@ struct soft_jit {
 extern const struct jit_ops soft_jit_ops;
 
 /**
- * soft_jit_enter() - run translated code from its entry for flags in v->cc, until it leaves.
+ * soft_jit_enter() - run translated code from its entry for flags in v->jit_cc, until it leaves.
  * @sp gets the stack pointer in translated code while no CALL is open and the lowest that there may
  * be; @bottom is where a RET
  * goes that has no CALL.

@@ -321,7 +321,6 @@ struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t t
 	bool write = m->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	unsigned size = m->size / 8, align = jit_alignment(it, size);
 	uint8_t *misaligned = NULL;
-	struct emit *e = &t->e;
 
 	*out = NULL;
 	if (in_group(t, a)) {
@@ -331,7 +330,7 @@ struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t t
 		}
 		if (wanted)
 			jit_want_in_eflags(t, wanted);
-		if (!a->first || t->delta < 0)
+		if (!a->first)
 			want_delta(t, a->group);
 		return group_operand(t, it);
 	}
@@ -342,13 +341,7 @@ struct mref jit_reach_operand(struct trans *t, const struct item *it, uint32_t t
 		misaligned = emit_alignment(t, align);
 	*out = emit_tlb(t, it, size, write, it->in->base == CPU_RSP * 8);
 	(*out)->from2 = misaligned;
-	if (wanted) {
-		/* R13 is in use. */
-		emit_8(e, 0x41); /* push r13 */
-		emit_8(e, 0x55);
+	if (wanted)
 		jit_want_in_eflags(t, wanted);
-		emit_8(e, 0x41); /* pop r13 */
-		emit_8(e, 0x5d);
-	}
 	return (struct mref) { HOST_R13, -1, 0 };
 }

@@ -13,10 +13,8 @@ void jit_want_in_cc(struct trans *t, uint32_t live)
 
 void jit_want_in_eflags(struct trans *t, uint32_t live)
 {
-	if (live && t->where == IN_CC) {
-		emit_jump(&t->e, X_CALL, t->e.j->load_flags);
-		t->delta = -1;
-	}
+	if (live && t->where == IN_CC)
+		emit_load_flags(&t->e);
 	t->where = IN_EFLAGS;
 }
 

@@ -10,8 +10,8 @@
  *
  * Flags: a pass from the end finds where each of the six is still wanted; what is behind the
  * block is asked in its page (live.c), else it counts as wanting all. The TLB's compare destroys
- * EFLAGS, so wanted flags go to v->cc first and are brought back where an instruction reads them.
- * Where they are is known at each place, and each block has an entry for either.
+ * EFLAGS, so wanted flags go to v->jit_cc first and are brought back where an instruction reads
+ * them. Where they are is known at each place, and each block has an entry for either.
  *
  * SIMD registers and MXCSR, and likewise the x87 state, are loaded by the first block that needs
  * them and stay in the host's registers of the same numbers from block to block, until a handler or
@@ -177,7 +177,7 @@ static uint8_t *emit_poll_quiet(struct emit *e)
 }
 
 /*
- * Entries for flags in v->cc and in EFLAGS, the one behind the other, and the poll. Behind them
+ * Entries for flags in v->jit_cc and in EFLAGS, the one behind the other, and the poll. Behind them
  * flags are where t->where says.
  */
 static uint8_t *emit_entry(struct trans *t, uint32_t live)
@@ -189,7 +189,7 @@ static uint8_t *emit_entry(struct trans *t, uint32_t live)
 	t->where = live && !t->simd && prefers_eflags(t, live) ? IN_EFLAGS : IN_CC;
 	if (t->where == IN_EFLAGS) {
 		b->code = emit_here(e);
-		emit_jump(e, X_CALL, e->j->load_flags);
+		emit_load_flags(e);
 		b->code_flags = emit_here(e);
 		return emit_poll_quiet(e);
 	}
@@ -201,8 +201,9 @@ static uint8_t *emit_entry(struct trans *t, uint32_t live)
 }
 
 /*
- * Out at the block's start, with flags in EFLAGS and in v->cc; and in from the loop at @body, which
- * has looked at v->attention itself and must get on even if it is set. @where: flags at @body.
+ * Out at the block's start, with flags in EFLAGS and in v->jit_cc; and in from the loop at @body,
+ * which has looked at v->attention itself and must get on even if it is set. @where: flags at
+ * @body.
  */
 static void emit_outs(struct trans *t, uint8_t *poll, enum where where, const uint8_t *body)
 {
@@ -210,7 +211,7 @@ static void emit_outs(struct trans *t, uint8_t *poll, enum where where, const ui
 
 	t->b->code_run = emit_here(e);
 	if (where == IN_EFLAGS)
-		emit_jump(e, X_CALL, e->j->load_flags);
+		emit_load_flags(e);
 	emit_jump(e, X_JMP, body);
 	for (t->where = IN_EFLAGS; t->where <= IN_CC; t->where++) {
 		if (where == t->where)
