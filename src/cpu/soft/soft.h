@@ -110,10 +110,11 @@ struct soft_block {
 	struct soft_block *next[2]; /* that came behind it lately, or NULL */
 	bool dead;		    /* invalidated; its instructions re-enter the loop */
 	/*
-	 * Native code, NULL: none: entries with flags in v->cc and in EFLAGS, the ways out there,
-	 * and the loop's entry.
+	 * Native code, NULL: none: entries with flags in v->jit_cc and in EFLAGS, and the same for
+	 * jumps ahead, which do not look for attention; the ways out there; the loop's entry.
 	 */
-	const uint8_t *code, *code_flags, *code_out, *code_out_flags, *code_run;
+	const uint8_t *code, *code_flags, *code_ahead, *code_ahead_flags;
+	const uint8_t *code_out, *code_out_flags, *code_run;
 	bool code_simd;		      /* not while v->simd_denied */
 	struct soft_block *page_next; /* blocks of one page */
 	struct insn insn[];
@@ -247,10 +248,10 @@ struct soft_vcpu {
 	uint32_t jit_mxcsr;	   /* the host's */
 	/* In translated code instead of cc: AH as LAHF leaves it, and OF in AL, 0 or 1. */
 	uint16_t jit_cc;
-	uint8_t jit_simd_live;	   /* MXCSR and YMM registers hold the guest's */
-	uint8_t jit_x87_live;	   /* the x87 registers do; next to the former */
-	uint8_t simd_denied; /* SIMD instructions would raise something: their handlers know */
-	uint8_t jit_next;    /* the handler came to its end and wants the next instruction */
+	uint8_t jit_simd_live; /* MXCSR and YMM registers hold the guest's */
+	uint8_t jit_x87_live;  /* the x87 registers do; next to the former */
+	uint8_t simd_denied;   /* SIMD instructions would raise something: their handlers know */
+	uint8_t jit_next;      /* the handler came to its end and wants the next instruction */
 	/*
 	 * Host stack pointer in translated code with no CALL open, and with as many as may be; the
 	 * jit_key that the open ones were made under.

@@ -139,14 +139,19 @@ static void emit_cross(struct trans *t, int64_t off)
 	add_way(t, WAY_CROSS, miss[0], miss[1])->cross = cross;
 }
 
-/* On to @off bytes from the page's start by @op, JMP or Jcc: linked where that is inside the page.
+/*
+ * On to @off bytes from the page's start by @op, JMP or Jcc: linked where that is inside the page.
+ * Jumps ahead need not look for attention: whatever goes on for long has others, or CALLs.
  */
-static void emit_direct_by(struct trans *t, unsigned op, int64_t off)
+static void emit_direct_by(struct trans *t, unsigned op, int64_t off, bool call)
 {
 	struct emit *e = &t->e;
 
 	if (off >= 0 && off < (int64_t)X86_PAGE_SIZE) {
-		add_way(t, WAY_LINK, emit_forward(e, op), NULL)->off = off;
+		struct way_out *w = add_way(t, WAY_LINK, emit_forward(e, op), NULL);
+
+		w->off = off;
+		w->ahead = !call && off > (int64_t)(t->b->gpa & 0xfff);
 	} else if (op == X_JMP) {
 		emit_cross(t, off);
 	} else {
@@ -161,7 +166,7 @@ static void emit_direct_by(struct trans *t, unsigned op, int64_t off)
 
 void jit_emit_direct(struct trans *t, int64_t off)
 {
-	emit_direct_by(t, X_JMP, off);
+	emit_direct_by(t, X_JMP, off, false);
 }
 
 static void emit_link(struct trans *t, const struct way_out *w)
@@ -174,7 +179,8 @@ static void emit_link(struct trans *t, const struct way_out *w)
 	*s = (struct jit_slot) { .at = w->from,
 				 .gpa = (t->b->gpa & SOFT_PAGE_MASK) + (gpa_t)w->off,
 				 .mode = t->b->mode,
-				 .in_cc = w->where == IN_CC };
+				 .in_cc = w->where == IN_CC,
+				 .ahead = w->ahead };
 	emit_mov_imm(e, HOST_R13, (uintptr_t)s);
 	EMIT_V(e, true, X_MOV_STORE, HOST_R13, jit_slot);
 	EMIT_V(e, true, X_MOV_LOAD, HOST_R13, block_va);
@@ -223,7 +229,7 @@ static void emit_jcc(struct trans *t, const struct item *it)
 	int64_t next = it->off + it->in->len;
 
 	jit_want_in_eflags(t, it->live | it->reads);
-	emit_direct_by(t, X_JCC | (it->z.i.opcode & 0xf), next + it->in->imm);
+	emit_direct_by(t, X_JCC | (it->z.i.opcode & 0xf), next + it->in->imm, false);
 	jit_emit_direct(t, next);
 }
 
@@ -303,7 +309,7 @@ static void emit_call(struct trans *t, const struct item *it)
 	go = emit_open_call(t, next);
 	emit_land(e, go);
 	if (direct) {
-		jit_emit_direct(t, next + it->in->imm);
+		emit_direct_by(t, X_JMP, next + it->in->imm, true);
 		return;
 	}
 	EMIT_V(e, true, X_MOV_LOAD, HOST_R13, jit_target);

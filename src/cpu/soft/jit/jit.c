@@ -328,6 +328,8 @@ static void drop(struct soft_vcpu *v, struct soft_block *b)
 {
 	const uint8_t *const way[][2] = { { b->code, b->code_out },
 					  { b->code_flags, b->code_out_flags },
+					  { b->code_ahead, b->code_out },
+					  { b->code_ahead_flags, b->code_out_flags },
 					  { b->code_run, b->code_out } };
 	struct emit e = { .j = v->jit };
 
@@ -349,7 +351,10 @@ static void link_to(struct soft_vcpu *v, struct soft_block *b)
 	if (b->gpa != s->gpa || b->mode != s->mode)
 		return;
 	from = v->jit->code.rx + (s->at - v->jit->code.rw);
-	to = s->in_cc ? b->code : b->code_flags;
+	if (s->ahead)
+		to = s->in_cc ? b->code_ahead : b->code_ahead_flags;
+	else
+		to = s->in_cc ? b->code : b->code_flags;
 	put_le(s->at, 4, (uint32_t)(to - (from + 4)));
 	v->n_jit_links++;
 }

@@ -48,6 +48,7 @@ struct jit_slot {
 	gpa_t gpa;   /* of the target */
 	uint32_t mode;
 	bool in_cc; /* flags are in v->jit_cc there */
+	bool ahead; /* to further on in the page, and no CALL */
 };
 
 struct soft_jit {

@@ -92,6 +92,7 @@ struct way_out {
 	uint8_t *from, *from2; /* the second may be NULL */
 	enum where where;
 	int64_t off;	       /* WAY_LINK: from the page's start */
+	bool ahead;	       /* as in struct jit_slot */
 	size_t cross;	       /* WAY_CROSS: the entry, offset in the vCPU */
 	const struct item *it; /* whose handler raises the fault of a bad address; or NULL */
 	int32_t undo_rsp;

@@ -293,6 +293,12 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	jit_emit_ways_out(t);
 	jit_emit_asides(t);
 	emit_outs(t, poll, where, body);
+	b->code_ahead = where == IN_CC ? body : b->code_run;
+	b->code_ahead_flags = where == IN_EFLAGS || !live ? body : b->code_flags;
+	if (t->simd) {
+		b->code_ahead = b->code;
+		b->code_ahead_flags = b->code_flags;
+	}
 	j->cold_used = (size_t)(t->e.p - j->code.rw);
 	BUG_ON(t->e.p - cold > JIT_BLOCK_COLD);
 	BUG_ON(t->n_way > ARRAY_SIZE(t->way) || t->n_miss > ARRAY_SIZE(t->miss) ||
