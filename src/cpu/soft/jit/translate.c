@@ -254,6 +254,14 @@ static void emit_items(struct trans *t, unsigned from)
 	jit_emit_direct(t, (int64_t)(b->gpa & 0xfff) + b->insn[b->n].end);
 }
 
+/* A loop of one block: where it lies in its cache lines is a sixth of its speed. */
+static bool jumps_to_itself(const struct soft_block *b)
+{
+	const struct insn *last = &b->insn[b->n - 1u];
+
+	return last->imm == -(int64_t)last->end;
+}
+
 bool jit_translate(struct soft_jit *j, struct soft_block *b)
 {
 	struct trans *t = j->work;
@@ -263,7 +271,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	const uint8_t *body;
 	uint8_t *poll, *hot, *cold;
 
-	hot = j->code.rw + align_up(j->code.used, 16);
+	hot = j->code.rw + align_up(j->code.used, jumps_to_itself(b) ? 64 : 16);
 	cold = j->code.rw + align_up(j->cold_used, 16);
 	t->e = (struct emit) { .j = j, .p = hot };
 	t->b = b;
