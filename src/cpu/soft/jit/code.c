@@ -213,7 +213,8 @@ static void emit_generic(struct trans *t, const struct item *it)
 			  .vvvv = z->i.raw.vex.vvvv,
 			  .home = -1 };
 	struct named reg, rm;
-	unsigned g_v = 0;
+	unsigned g_v = 0, v_reg = 0;
+	bool v_away = false;
 	uint32_t through = jit_live_before(it);
 	struct aside *a = NULL;
 	struct mref ref;
@@ -243,13 +244,20 @@ static void emit_generic(struct trans *t, const struct item *it)
 	rm = name_gpr(it, o_rm);
 	take_registers(t, it, &reg, &rm, &f);
 	if (o_v) {
-		/* R13 is free: jit_select() takes none that has memory, too, and needs it. */
 		g_v = (unsigned)soft_operand_gpr(o_v->reg.value);
-		f.vvvv = ~jit_value_of(e, g_v, HOST_R13);
+		v_away = jit_host_of(g_v) < 0;
+		if (m && v_away) {
+			/* Memory comes to R13 first: what has VEX only reads it. */
+			emit_mref(e, z->i.raw.vex.W, X_MOV_LOAD, HOST_R13, &ref);
+			f.m = NULL;
+			f.rm = HOST_R13;
+		}
+		v_reg = jit_value_of(e, g_v, m ? HOST_R15 : HOST_R13);
+		f.vvvv = ~v_reg;
 	}
 	emit_self(e, z, &f);
-	if (o_v && jit_host_of(g_v) < 0 && (o_v->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-		emit_v(e, true, X_MOV_STORE, HOST_R13, jit_r_off(g_v), 0);
+	if (v_away && (o_v->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+		emit_v(e, true, X_MOV_STORE, v_reg, jit_r_off(g_v), 0);
 	if (reg.written && reg.away && !f.turned)
 		emit_v(e, true, X_MOV_STORE, f.reg, jit_r_off(reg.guest), 0);
 	if (rm.written && rm.away && f.home < 0)
@@ -420,8 +428,12 @@ static bool emit_item(struct trans *t, const struct item *it)
 		return false;
 	}
 	if (it->simd || it->x87) {
-		if (z->i.mnemonic != ZYDIS_MNEMONIC_FWAIT) /* nothing can pend */
-			emit_generic(t, it);
+		if (!(z->i.attributes & ZYDIS_ATTRIB_HAS_MODRM)) {
+			if (it->simd) /* VZEROUPPER, VZEROALL; else FWAIT: nothing can pend */
+				emit_vex(&t->e, z, 0, z->i.raw.vex.vvvv, 0, 0);
+			return false;
+		}
+		emit_generic(t, it);
 		return false;
 	}
 	if (z->i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {

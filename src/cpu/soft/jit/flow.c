@@ -233,6 +233,27 @@ static void emit_jcc(struct trans *t, const struct item *it)
 	jit_emit_direct(t, next);
 }
 
+/* LOOP and JRCXZ, which leave flags alone. */
+static void emit_by_rcx(struct trans *t, const struct item *it)
+{
+	int64_t next = it->off + it->in->len, target = next + it->in->imm;
+	bool loop = it->z.i.mnemonic == ZYDIS_MNEMONIC_LOOP;
+	enum where where = t->where;
+	struct emit *e = &t->e;
+	uint8_t *at;
+
+	if (loop)
+		emit_lea(e, HOST_RCX, HOST_RCX, -1, 0, -1);
+	emit_8(e, 0xe3); /* jrcxz */
+	at = e->p;
+	emit_8(e, 0);
+	jit_emit_direct(t, loop ? target : next);
+	BUG_ON(e->p - (at + 1) > 127);
+	*at = (uint8_t)(e->p - (at + 1));
+	t->where = where;
+	jit_emit_direct(t, loop ? next : target);
+}
+
 /* The target to R13; where it comes from memory its handler may be needed. */
 static void emit_target(struct trans *t, const struct item *it)
 {
@@ -353,6 +374,10 @@ void jit_emit_flow(struct trans *t, const struct item *it)
 		jit_want_in_cc(t, JIT_FLAGS);
 		emit_target(t, it);
 		emit_indirect(t, it, 0);
+		break;
+	case ZYDIS_MNEMONIC_LOOP:
+	case ZYDIS_MNEMONIC_JRCXZ:
+		emit_by_rcx(t, it);
 		break;
 	default:
 		emit_jcc(t, it);

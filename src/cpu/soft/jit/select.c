@@ -20,7 +20,8 @@ const bool jit_listed[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	M(PREFETCH), M(PREFETCHW), M(PREFETCHNTA), M(PREFETCHT0), M(PREFETCHT1), M(PREFETCHT2),
 	M(CMPXCHG16B), M(ANDN), M(BEXTR), M(BLSI), M(BLSMSK), M(BLSR), M(BZHI), M(MULX), M(PDEP),
 	M(PEXT), M(RORX), M(SARX), M(SHLX), M(SHRX), M(ADCX), M(ADOX), M(CRC32), M(MOVBE),
-	M(LEAVE), M(JMP), M(CALL), M(RET), M(POPCNT), M(TZCNT), M(LZCNT), CC(O), CC(NO), CC(B),
+	M(LEAVE), M(JMP), M(CALL), M(RET), M(LOOP), M(JRCXZ), M(POPCNT), M(TZCNT), M(LZCNT),
+	CC(O), CC(NO), CC(B),
 	CC(NB), CC(Z), CC(NZ), CC(BE), CC(NBE), CC(S), CC(NS), CC(P), CC(NP), CC(L), CC(NL),
 	CC(LE), CC(NLE),
 };
@@ -64,10 +65,6 @@ static bool can_name_registers(const struct soft_zydis *z)
 			return false;
 		else if (soft_operand_gpr(r) == CPU_RSP)
 			rex = true;
-		/* With memory there is no scratch register left for VEX.vvvv. */
-		if (z->op[i].encoding == ZYDIS_OPERAND_ENCODING_NDSNDD && soft_operand_memory(z) &&
-		    jit_host_of((unsigned)soft_operand_gpr(r)) < 0)
-			return false;
 	}
 	return !(high && rex);
 }
@@ -87,9 +84,13 @@ static bool can_inline(const struct item *t)
 		return false;
 	if (z->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return false;
-	if (t->in->asize != 8)
+	/* Compilers and hand-written code pad with the prefix where it says nothing. */
+	if (m && t->in->asize != 8)
 		return false;
 	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_LOOP:
+	case ZYDIS_MNEMONIC_JRCXZ:
+		return t->in->asize == 8 && t->in->size == 8;
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_POP:
 		if (m)
@@ -148,9 +149,12 @@ static bool can_inline_simd(const struct item *t)
 	const struct soft_zydis *z = &t->z;
 	bool simd = false;
 
-	if (soft_insn_undefined(t->in) || t->in->asize != 8)
+	if (soft_insn_undefined(t->in) || (soft_operand_memory(z) && t->in->asize != 8))
 		return false;
 	switch (z->i.mnemonic) {
+	case ZYDIS_MNEMONIC_VZEROUPPER:
+	case ZYDIS_MNEMONIC_VZEROALL:
+		return true;
 	case ZYDIS_MNEMONIC_CVTPI2PS:
 	case ZYDIS_MNEMONIC_CVTPI2PD:
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
