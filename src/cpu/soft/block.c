@@ -207,6 +207,14 @@ void soft_blocks_drop_page(struct soft_vcpu *v, gpa_t gpa)
 	}
 }
 
+void soft_blocks_each(struct soft_vcpu *v, gpa_t gpa,
+		      void (*fn)(struct soft_vcpu *v, struct soft_block *b))
+{
+	for (struct soft_block *b = v->blocks->page[page_of(gpa)]; b; b = b->page_next)
+		if (!((b->gpa ^ gpa) & SOFT_PAGE_MASK))
+			fn(v, b);
+}
+
 void soft_code_written(struct soft_vm *vm, struct soft_vcpu *v, gpa_t gpa)
 {
 	const struct mem_region *r = mem_find(vm->mem, gpa);

@@ -401,7 +401,9 @@ static void note_fields(const struct soft_zydis *z, const struct row *row, const
 	bool plain = row->pick == op_pick_alu || row->pick == op_pick_mov ||
 		     (row->pick == op_pick_flow && z->i.raw.imm[0].is_relative);
 
-	if ((in->flags & INSN_MEM) && z->i.raw.disp.size && z->i.raw.disp.size <= 32)
+	/* Not of MOV with an address and no ModRM, which has it as its immediate. */
+	if ((in->flags & INSN_MEM) && (z->i.attributes & ZYDIS_ATTRIB_HAS_MODRM) &&
+	    z->i.raw.disp.size)
 		f->disp = (struct soft_field) { .off = z->i.raw.disp.offset,
 						.size = z->i.raw.disp.size / 8,
 						.is_signed = true };

@@ -45,6 +45,8 @@ struct jit_ops {
 	void (*drop)(struct soft_vcpu *v, struct soft_block *b);
 	/** Run b->code; false: not as the FPU's control stands now, interpret it. */
 	bool (*run)(struct soft_vcpu *v, struct soft_block *b);
+	/** Called now and then while the vCPU runs, at v->rip: that is where time goes. */
+	void (*sample)(struct soft_vcpu *v);
 };
 
 #endif

@@ -230,7 +230,7 @@ bool soft_load_pdptes(struct soft_vcpu *v, uint64_t cr3)
 
 void soft_sites_forget(struct soft_vcpu *v)
 {
-	v->stack_site.tag = SOFT_SITE_NONE;
+	v->stack_site.tag = v->user_stack_site.tag = SOFT_SITE_NONE;
 	v->site_epoch += SOFT_SITE_EPOCH;
 	if (v->site_epoch < X86_PAGE_SIZE)
 		return;
@@ -829,6 +829,19 @@ const uint8_t *soft_fetch(struct soft_vcpu *v, uint64_t va, gpa_t *gpa)
 	}
 	*gpa = x.gpa;
 	return x.host;
+}
+
+bool soft_code_at(struct soft_vcpu *v, uint64_t va, gpa_t *gpa)
+{
+	const struct soft_tlb_entry *e = soft_tlb_at(v, va);
+	struct walk w;
+
+	if (e->x == ((va & SOFT_PAGE_MASK) | v->epoch))
+		w.gpa = e->gpa;
+	else if (!mmu_walk(v, va, SOFT_EXEC, v->mmu_idx, true, &w))
+		return false;
+	*gpa = w.gpa | (va & 0xfff);
+	return true;
 }
 
 /* --- ports ------------------------------------------------------------------------------ */

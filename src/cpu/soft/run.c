@@ -303,6 +303,8 @@ static bool look_up(struct soft_vcpu *v)
 	}
 	if (att & SOFT_ATT_TIMER) {
 		atomic_fetch_and(&v->attention, ~SOFT_ATT_TIMER);
+		if (v->vm->jit)
+			v->vm->jit->sample(v);
 		lapic_timer_check(&v->lapic);
 	}
 	if (att & SOFT_ATT_APIC) {

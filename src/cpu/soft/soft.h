@@ -116,9 +116,19 @@ struct soft_block {
 	const uint8_t *code, *code_flags, *code_ahead, *code_ahead_flags;
 	const uint8_t *code_out, *code_out_flags, *code_run;
 	bool code_simd;		      /* not while v->simd_denied */
+	uint8_t tier;		      /* of the code: enum soft_jit_tier */
+	uint16_t runs_slot;	      /* of v->jit_runs, in the second tier */
+	uint32_t first_site;	      /* number of its first site there */
 	struct soft_block *page_next; /* blocks of one page */
 	struct insn insn[];
 };
+
+/**
+ * How translated user code finds the pages of what it accesses. Most blocks stay in the first
+ * tier. Those of pages where much time goes try a site for each access, and then keep those that
+ * seldom missed: where they do, the TLB is faster.
+ */
+enum soft_jit_tier { SOFT_TIER_TLB, SOFT_TIER_TRY, SOFT_TIER_KEEP };
 
 struct soft_blocks; /* block.c */
 
@@ -131,10 +141,11 @@ struct soft_site {
 	uintptr_t addend; /* as in struct soft_tlb_entry */
 };
 
-#define SOFT_SITES	   8192	  /* of either; then they are shared */
+#define SOFT_SITES	   16384  /* then they are shared */
 #define SOFT_SITE_NONE	   0x800u /* a tag that no aligned access of up to 8 bytes has */
 #define SOFT_SITE_EPOCH	   8u /* epochs are its multiples: the lowest bits are for the alignment */
 
+#define SOFT_JIT_RUNS	   16384
 #define SOFT_JIT_GROUPS	   16 /* of accesses that share a TLB look-up, in a block */
 #define SOFT_JIT_JUMP_BITS 13
 #define SOFT_JIT_JUMP(va, key)                                                                     \
@@ -261,10 +272,15 @@ struct soft_vcpu {
 	uint64_t site_epoch;
 	unsigned n_sites; /* that have been in use, the most so far */
 	bool site_fill;	  /* sites may be filled: mmu_idx is one without AC */
-	/* The same of all of the kernel's accesses by RSP; no epoch, SOFT_SITE_NONE: none. */
-	struct soft_site stack_site;
+	/*
+	 * The same of all of the kernel's accesses by RSP, and of those of user code in the first
+	 * tier; no epoch, SOFT_SITE_NONE: none.
+	 */
+	struct soft_site stack_site, user_stack_site;
 	struct soft_site site[SOFT_SITES];
-	struct soft_jit_jump *jit_jumps; /* jit_jump */
+	uint32_t site_miss[SOFT_SITES];	  /* counted in the second tier */
+	uint32_t jit_runs[SOFT_JIT_RUNS]; /* runs of blocks, counted there too */
+	struct soft_jit_jump *jit_jumps;  /* jit_jump */
 	struct soft_jit_jump jit_cross[SOFT_JIT_CROSS];
 	struct soft_jit_jump jit_jump[1u << SOFT_JIT_JUMP_BITS];
 
@@ -560,6 +576,8 @@ void *soft_rmw_host(struct soft_vcpu *v, uint64_t va, unsigned size);
 bool soft_lock_begin(struct soft_vcpu *v, uint64_t va, unsigned size);
 void soft_lock_end(struct soft_vcpu *v, bool exclusive);
 
+/** soft_code_at() - where code at @va lies; false: nowhere. Raises nothing. */
+bool soft_code_at(struct soft_vcpu *v, uint64_t va, gpa_t *gpa);
 /** soft_fetch() - where the code byte at linear @va is in host memory, to its page's end. */
 const uint8_t *soft_fetch(struct soft_vcpu *v, uint64_t va, gpa_t *gpa);
 
@@ -719,6 +737,9 @@ void soft_blocks_destroy(struct soft_vcpu *v);
 struct soft_block *soft_block_get(struct soft_vcpu *v, uint32_t mode);
 /** soft_blocks_drop_page() - forget the page's blocks. Exclusive, or own thread. */
 void soft_blocks_drop_page(struct soft_vcpu *v, gpa_t gpa);
+/** soft_blocks_each() - @fn for the blocks of @gpa's page, which it must not drop. Own thread. */
+void soft_blocks_each(struct soft_vcpu *v, gpa_t gpa,
+		      void (*fn)(struct soft_vcpu *v, struct soft_block *b));
 /** soft_blocks_flush() - forget all; own thread, outside blocks. */
 void soft_blocks_flush(struct soft_vcpu *v);
 

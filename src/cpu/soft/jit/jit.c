@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* Where so many of so many samples are on one page its blocks get their next tier. */
+#define SAMPLES_HOT  2
+#define SAMPLES_KEPT 128
+
 /* Guest registers that live in host registers, to v->r or from it. */
 static void move_all(struct emit *e, unsigned op)
 {
@@ -249,6 +253,12 @@ void jit_stubs(struct soft_jit *j)
 	j->code.used = j->code_start;
 }
 
+/* Bytes of the area's first part: both were found to be full at about the same time. */
+static size_t hot_size(const struct xmem *code)
+{
+	return code->size / 10 * 3 & ~(size_t)(X86_PAGE_SIZE - 1);
+}
+
 static int create(struct soft_vcpu *v, void *at, size_t size, struct err *e)
 {
 	struct soft_jit *j = calloc(1, sizeof(*j) + jit_work_size());
@@ -268,7 +278,7 @@ static int create(struct soft_vcpu *v, void *at, size_t size, struct err *e)
 	}
 	j->data = data;
 	j->v = v;
-	j->cold_used = size / 4;
+	j->cold_used = hot_size(&j->code);
 	v->jit_jumps = v->jit_jump;
 	j->work = j + 1;
 	jit_stubs(j);
@@ -297,9 +307,16 @@ static bool full(const struct soft_vcpu *v)
 {
 	const struct xmem *code = &v->jit->code;
 
-	return code->size / 4 - code->used < JIT_BLOCK_CODE ||
+	return hot_size(code) - code->used < JIT_BLOCK_CODE ||
 	       code->size - v->jit->cold_used < JIT_BLOCK_COLD ||
 	       JIT_DATA_SIZE - v->jit->data_used < JIT_BLOCK_DATA;
+}
+
+/* Jumps between pages find their targets anew. */
+static void forget_jumps(struct soft_vcpu *v)
+{
+	memset(v->jit_cross, 0, MIN(v->jit->next_cross, SOFT_JIT_CROSS) * sizeof(v->jit_cross[0]));
+	memset(v->jit_jump, 0, sizeof(v->jit_jump));
 }
 
 static void flush(struct soft_vcpu *v)
@@ -307,13 +324,12 @@ static void flush(struct soft_vcpu *v)
 	if (!v->jit)
 		return;
 	v->jit->code.used = v->jit->code_start;
-	v->jit->cold_used = v->jit->code.size / 4;
-	memset(v->jit_cross, 0, MIN(v->jit->next_cross, SOFT_JIT_CROSS) * sizeof(v->jit_cross[0]));
+	v->jit->cold_used = hot_size(&v->jit->code);
+	forget_jumps(v);
 	v->jit->next_cross = 0;
 	v->jit->data_used = 0;
 	v->jit_slot = NULL;
-	v->jit->next_site = 0;
-	memset(v->jit_jump, 0, sizeof(v->jit_jump));
+	v->jit->next_site = v->jit->next_runs = 0;
 	v->n_jit_flush++;
 }
 
@@ -340,6 +356,70 @@ static void drop(struct soft_vcpu *v, struct soft_block *b)
 		emit_jump(&e, X_JMP, way[i][1]);
 	}
 	b->code = NULL;
+}
+
+/* The block's next tier. The old code's entries lead to the new code's: what knows them may stay.
+ */
+static void renew(struct soft_vcpu *v, struct soft_block *b, enum soft_jit_tier from)
+{
+	const struct soft_block old = *b;
+	struct emit e = { .j = v->jit };
+
+	if (!b->code || !(b->mode & SOFT_MODE_USER) || b->tier != from || full(v))
+		return;
+	b->tier++;
+	if (!jit_translate(v->jit, b)) {
+		b->tier = old.tier;
+		return;
+	}
+	v->jit->n_renewed++;
+	const uint8_t *const way[][2] = { { old.code, b->code },
+					  { old.code_flags, b->code_flags },
+					  { old.code_ahead, b->code_ahead },
+					  { old.code_ahead_flags, b->code_ahead_flags },
+					  { old.code_run, b->code_run } };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(way); i++) {
+		e.p = e.j->code.rw + (way[i][0] - e.j->code.rx);
+		emit_jump(&e, X_JMP, way[i][1]);
+	}
+}
+
+static void start_trial(struct soft_vcpu *v, struct soft_block *b)
+{
+	renew(v, b, SOFT_TIER_TLB);
+}
+
+static void end_trial(struct soft_vcpu *v, struct soft_block *b)
+{
+	renew(v, b, SOFT_TIER_TRY);
+}
+
+static void sample(struct soft_vcpu *v)
+{
+	struct soft_jit *j = v->jit;
+	gpa_t *trial = &j->trial[++j->n_samples % TRIAL_SAMPLES];
+	unsigned before;
+	uint8_t *n;
+	gpa_t gpa;
+
+	if (*trial) {
+		soft_blocks_each(v, *trial, end_trial);
+		forget_jumps(v);
+		*trial = 0;
+	}
+	if (j->n_samples % SAMPLES_KEPT == 0)
+		memset(j->page_samples, 0, sizeof(j->page_samples));
+	if (v->cpl < 3 || v->mode != SOFT_MODE_64 || !soft_code_at(v, v->rip, &gpa))
+		return;
+	n = &j->page_samples[(gpa >> X86_PAGE_SHIFT) % ARRAY_SIZE(j->page_samples)];
+	if (++*n < SAMPLES_HOT)
+		return;
+	*n = 0;
+	before = j->n_renewed;
+	soft_blocks_each(v, gpa, start_trial);
+	if (j->n_renewed != before)
+		*trial = gpa;
 }
 
 static void link_to(struct soft_vcpu *v, struct soft_block *b)
@@ -388,4 +468,5 @@ const struct jit_ops soft_jit_ops = {
 	.translate = translate,
 	.drop = drop,
 	.run = run,
+	.sample = sample,
 };

@@ -51,20 +51,26 @@ struct jit_slot {
 	bool ahead; /* to further on in the page, and no CALL */
 };
 
+#define TRIAL_SAMPLES 2 /* how long a page's blocks are in the second tier */
+
 struct soft_jit {
 	struct soft_vcpu *v;
 	struct xmem code;
 	/*
-	 * The first quarter of the area is for what is run all the time, so that it is together;
+	 * The first part of the area is for what is run all the time, so that it is together;
 	 * the rest for what is out of the way.
 	 */
 	size_t code_start, cold_used; /* behind the stubs; code.used is the first part's */
 	unsigned next_cross;
 	uint8_t *data; /* struct insn copies and slots */
 	size_t data_used;
+	/* Samples of where time goes: how many were on a page; pages on trial, by sample. */
+	unsigned n_samples, n_renewed;
+	uint8_t page_samples[4096];
+	gpa_t trial[TRIAL_SAMPLES];
 	void *work; /* jit_translate()'s, jit_work_size() bytes */
 	/* Stubs, addresses in the executable mapping. */
-	unsigned next_site;
+	unsigned next_site, next_runs;
 	const uint8_t *exit_cc, *exit_flags, *exit_r13, *cross, *call_handler, *load_simd,
 		*load_x87;
 };

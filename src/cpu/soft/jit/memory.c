@@ -5,6 +5,9 @@
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/jit/trans.h"
 
+#define TRIAL_RUNS  256 /* of a block before it is judged */
+#define SITE_MISSES 8	/* a site is worth it where at most one of so many runs misses */
+
 /* A guest register's value in some host register: its own, or @scratch. */
 unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch)
 {
@@ -84,31 +87,62 @@ static uint8_t *emit_lookup(struct emit *e, unsigned size, bool write)
 	return emit_forward(e, X_JNE);
 }
 
-/* One for each access; after SOFT_SITES of them they are shared, reads and writes apart. */
+/* After so many sites they are shared, reads and writes apart. */
+static unsigned site_number(unsigned n, bool write)
+{
+	return (n * 2 + write) % SOFT_SITES;
+}
+
 static size_t new_site(struct trans *t, bool write)
 {
 	struct soft_vcpu *v = t->e.j->v;
-	unsigned n = (t->e.j->next_site++ * 2 + write) % SOFT_SITES;
+	unsigned n = site_number(t->e.j->next_site++, write);
 
 	v->n_sites = MAX(v->n_sites, n + 1);
+	if (t->tier == SOFT_TIER_TRY)
+		v->site_miss[n] = 0;
 	return offsetof(struct soft_vcpu, site) + n * sizeof(struct soft_site);
+}
+
+/* Whether the access that is emitted now missed seldom in the second tier. */
+static bool site_was_good(struct trans *t, bool write)
+{
+	const struct soft_vcpu *v = t->e.j->v;
+	unsigned n = site_number(t->b->first_site + t->n_tried++, write);
+
+	return v->jit_runs[t->b->runs_slot] >= TRIAL_RUNS &&
+	       v->site_miss[n] < v->jit_runs[t->b->runs_slot] / SITE_MISSES;
+}
+
+/*
+ * The kernel's code comes by for another task nearly each time, so its accesses ask the TLB, but
+ * for those of the stack.
+ */
+static enum site_kind site_kind_of(struct trans *t, bool write, bool stack)
+{
+	switch (t->tier) {
+	case SOFT_TIER_TLB:
+		return stack ? SITE_STACK : SITE_NONE;
+	case SOFT_TIER_TRY:
+		return SITE_OWN;
+	default:
+		return site_was_good(t, write) ? SITE_OWN : SITE_NONE;
+	}
 }
 
 /*
  * R13 becomes (@op MOV), or has added (ADD), the addend of the page of the @size bytes at R13, or
- * away, to @a. User code asks the site, and the TLB out of the way. The kernel's asks the TLB, as
- * it comes by for another task nearly each time, but for its stack (@stack), which is one page for
- * a while.
+ * away, to @a. What has a site asks that, and the TLB out of the way.
  */
 static void emit_addend(struct trans *t, unsigned op, unsigned size, bool write, bool stack,
 			struct aside *a)
 {
 	bool small = size <= SOFT_SITE_EPOCH && !(size & (size - 1));
-	bool user = t->b->mode & SOFT_MODE_USER;
+	enum site_kind kind = site_kind_of(t, write, stack);
 	struct emit *e = &t->e;
 	struct miss *m;
 
-	if (!user && !stack) {
+	if (kind == SITE_NONE) {
 		a->from = emit_lookup(e, size, write);
 		emit_rm(e, true, op, HOST_R13, HOST_R14, offsetof(struct soft_tlb_entry, addend));
 		return;
@@ -116,12 +150,15 @@ static void emit_addend(struct trans *t, unsigned op, unsigned size, bool write,
 	m = &t->miss[t->n_miss++];
 	*m = (struct miss) { .size = size, .aside = (unsigned)(a - t->aside), .op = op };
 	/* What serves reads and writes alike must allow both. */
-	m->write = write || !user;
-	m->site = user ? new_site(t, write) : offsetof(struct soft_vcpu, stack_site);
+	m->write = write || kind == SITE_STACK;
+	m->kind = kind;
+	m->site = kind == SITE_OWN		? new_site(t, write)
+		  : t->b->mode & SOFT_MODE_USER ? offsetof(struct soft_vcpu, user_stack_site)
+						: offsetof(struct soft_vcpu, stack_site);
 	emit_rr(e, true, X_MOV_LOAD, HOST_R15, HOST_R13);
 	emit_rr(e, true, 0x81, 4, HOST_R15); /* and: small ones that are not aligned differ, too */
 	emit_32(e, 0xfffff000u | (small ? size - 1 : 0));
-	if (user)
+	if (kind == SITE_OWN)
 		emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
 	emit_v(e, true, 0x3b, HOST_R15, m->site + offsetof(struct soft_site, tag), 0);
 	m->from = emit_forward(e, X_JNE);
@@ -135,6 +172,13 @@ static void emit_addend(struct trans *t, unsigned op, unsigned size, bool write,
 	}
 	emit_v(e, true, op, HOST_R13, m->site + offsetof(struct soft_site, addend), 0);
 	m->back = emit_here(e);
+}
+
+static size_t miss_count(const struct miss *m)
+{
+	size_t n = (m->site - offsetof(struct soft_vcpu, site)) / sizeof(struct soft_site);
+
+	return offsetof(struct soft_vcpu, site_miss) + n * sizeof(uint32_t);
 }
 
 /* The TLB's answer also goes to the site, but for alignment checks, which no site makes. */
@@ -156,8 +200,10 @@ void jit_emit_misses(struct trans *t)
 		keep = emit_forward(e, X_JE);
 		emit_rr(e, true, 0x81, 4, HOST_R15); /* and r15, ~fffh */
 		emit_32(e, 0xfffff000u);
-		if (t->b->mode & SOFT_MODE_USER)
+		if (m->kind == SITE_OWN)
 			emit_add_v(e, HOST_R15, offsetof(struct soft_vcpu, site_epoch));
+		if (m->kind == SITE_OWN && t->tier == SOFT_TIER_TRY)
+			emit_v(e, false, 0xff, 0, miss_count(m), 0); /* inc */
 		emit_v(e, true, X_MOV_STORE, HOST_R15, m->site + offsetof(struct soft_site, tag),
 		       0);
 		emit_v(e, true, X_MOV_STORE, HOST_R14, m->site + offsetof(struct soft_site, addend),

@@ -69,12 +69,20 @@ struct aside {
 	int32_t undo_rsp;
 };
 
+/* Where an access looks for its page. */
+enum site_kind {
+	SITE_NONE,  /* the TLB */
+	SITE_OWN,   /* a site of its own */
+	SITE_STACK, /* the one for the stack, which is one page for a while */
+};
+
 /* A site that did not know the page, also out of the way. */
 struct miss {
 	uint8_t *from, *from2; /* the second may be NULL */
 	const uint8_t *back;   /* behind what makes use of the addend */
 	unsigned op;	       /* that: MOV or ADD to R13 */
-	size_t site;	       /* offset in the vCPU */
+	enum site_kind kind;
+	size_t site; /* offset in the vCPU */
 	unsigned size, aside;
 	bool write;
 };
@@ -103,6 +111,8 @@ struct trans {
 	struct soft_block *b;
 	enum where where;
 	uint32_t live_behind; /* flags wanted behind the block */
+	enum soft_jit_tier tier;
+	unsigned n_tried; /* accesses so far that had a site in the second tier */
 	struct item item[SOFT_BLOCK_MAX];
 	struct aside
 		aside[6 * SOFT_BLOCK_MAX + 2]; /* three each in either code, four of the last */

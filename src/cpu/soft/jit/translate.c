@@ -254,6 +254,25 @@ static void emit_items(struct trans *t, unsigned from)
 	jit_emit_direct(t, (int64_t)(b->gpa & 0xfff) + b->insn[b->n].end);
 }
 
+/* In the second tier runs are counted; R13 is lost, EFLAGS are not. */
+static void emit_count(struct trans *t)
+{
+	struct soft_vcpu *v = t->e.j->v;
+	struct emit *e = &t->e;
+	unsigned slot;
+	size_t runs;
+
+	if (t->tier != SOFT_TIER_TRY)
+		return;
+	slot = e->j->next_runs++ % SOFT_JIT_RUNS;
+	runs = offsetof(struct soft_vcpu, jit_runs) + slot * sizeof(v->jit_runs[0]);
+	v->jit_runs[slot] = 0;
+	t->b->runs_slot = (uint16_t)slot;
+	emit_v(e, false, X_MOV_LOAD, HOST_R13, runs, 0);
+	emit_lea(e, HOST_R13, HOST_R13, -1, 0, 1);
+	emit_v(e, false, X_MOV_STORE, HOST_R13, runs, 0);
+}
+
 /* A loop of one block: where it lies in its cache lines is a sixth of its speed. */
 static bool jumps_to_itself(const struct soft_block *b)
 {
@@ -277,6 +296,10 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	t->b = b;
 	t->n_aside = t->n_miss = t->n_way = 0;
 	t->simd = t->x87 = false;
+	t->tier = b->mode & SOFT_MODE_USER ? b->tier : SOFT_TIER_TLB;
+	t->n_tried = 0;
+	if (t->tier == SOFT_TIER_TRY)
+		b->first_site = j->next_site;
 	if (!prepare(t)) {
 		j->data_used = data;
 		return false;
@@ -286,6 +309,7 @@ bool jit_translate(struct soft_jit *j, struct soft_block *b)
 	poll = emit_entry(t, live);
 	where = t->where;
 	body = emit_here(&t->e);
+	emit_count(t);
 	jit_want_fp(t);
 	t->plain = false;
 	emit_items(t, 0);
