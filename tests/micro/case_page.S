@@ -196,6 +196,35 @@ CASE invlpg
 	ret
 WANT invlpg, 0x11, 0x22, 0x11
 
+/*
+ * Code that ran often, was flushed, read as data and ran again: INVLPG takes it too, from whatever an
+ * engine remembers of jumps there.
+ */
+CASE invlpg_of_code
+	movabs $0xc300000011b8, %rax	/* mov $0x11, %eax; ret */
+	mov %rax, PAGE(0)
+	movabs $0xc300000022b8, %rax
+	mov %rax, PAGE(1)
+	call often_0
+	mov %cr3, %rax
+	mov %rax, %cr3
+	mov PAGE(0), %rsi
+	call often_0
+	movq $PAGE(1) | 3, PTE(0)
+	invlpg PAGE(0)
+	call often_0
+	movq $PAGE(0) | 3, PTE(0)
+	invlpg PAGE(0)
+	ret
+often_0: mov $80, %ecx
+1:	mov $PAGE(0), %edx
+	call *%rdx
+	dec %ecx
+	jnz 1b
+	LOG %rax
+	ret
+WANT invlpg_of_code, 0x11, 0x11, 0x22
+
 CASE global_pages
 	mov %cr4, %rax
 	bts $7, %rax
