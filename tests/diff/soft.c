@@ -132,6 +132,22 @@ void diff_soft_end(void)
 	mem_destroy(ram);
 }
 
+/* The tiers in turns; in the last one every other access of a block was found good. */
+static void translate(struct soft_block *b)
+{
+	static unsigned n;
+
+	b->tier = (uint8_t)(n++ % (SOFT_TIER_KEEP + 1));
+	if (b->tier == SOFT_TIER_KEEP) {
+		b->runs_slot = 0;
+		b->first_site = n;
+		v->jit_runs[0] = 1 << 20;
+		for (unsigned i = 0; i < 2 * SOFT_BLOCK_MAX; i++)
+			v->site_miss[(n * 2 + i) % SOFT_SITES] = i & 2 ? UINT32_MAX : 0;
+	}
+	v->vm->jit->translate(v, b);
+}
+
 static void run_one(bool translated)
 {
 	struct soft_block *b = soft_block_get(v, SOFT_MODE_64 | SOFT_MODE_SINGLE);
@@ -141,7 +157,7 @@ static void run_one(bool translated)
 		b = soft_block_get(v, SOFT_MODE_64 | SOFT_MODE_SINGLE);
 	}
 	if (translated && !b->code)
-		v->vm->jit->translate(v, b);
+		translate(b);
 	if (translated && b->code && v->vm->jit->run(v, b)) {
 		v->cur = NULL;
 		return;
@@ -239,7 +255,7 @@ static bool run_blocks(bool translated)
 		}
 		/* One that crosses pages has no gpa, and the loop offers it to no translator. */
 		if (translated && !b->code && b->gpa)
-			v->vm->jit->translate(v, b);
+			translate(b);
 		if (translated && b->code && v->vm->jit->run(v, b)) {
 			v->cur = NULL;
 			continue;
