@@ -102,8 +102,7 @@ static inline void emit_rm(struct emit *e, bool w, unsigned op, unsigned reg, un
 	emit_mem(e, reg, (int)base, -1, disp);
 }
 
-/** emit_field() - ModRM and displacement of the vCPU's field at @off; @imm bytes of immediate
- * follow. */
+/** emit_field() - ModRM and displacement of a field of the vCPU, as emit_v() has them. */
 static inline void emit_field(struct emit *e, unsigned reg, size_t off, unsigned imm)
 {
 	const uint8_t *field = (const uint8_t *)e->j->v + off;
@@ -193,6 +192,21 @@ static inline void emit_land(struct emit *e, uint8_t *rel)
 	put_le(rel, 4, (uint32_t)(e->p - (rel + 4)));
 }
 
+/** emit_jrcxz() - to a place at most 127 bytes further on: give what it returns to
+ * emit_land_short(). */
+static inline uint8_t *emit_jrcxz(struct emit *e)
+{
+	emit_8(e, 0xe3);
+	emit_8(e, 0);
+	return e->p;
+}
+
+static inline void emit_land_short(struct emit *e, uint8_t *from)
+{
+	BUG_ON(e->p - from > 127);
+	from[-1] = (uint8_t)(e->p - from);
+}
+
 /** emit_put_byte(), emit_byte_is_0() - a byte field of the vCPU: MOV @val; CMP with 0. */
 static inline void emit_put_byte(struct emit *e, size_t off, unsigned val)
 {
@@ -217,8 +231,7 @@ static inline void emit_save_flags(struct emit *e)
 	emit_rr(e, true, X_MOV_LOAD, HOST_RAX, HOST_R15);
 }
 
-/** emit_load_flags() - v->jit_cc to EFLAGS; R15 is lost. SAHF has all but OF, which 1 + 7fh makes.
- */
+/** emit_load_flags() - back; R15 is lost. SAHF has all but OF, which 1 + 7fh makes. */
 static inline void emit_load_flags(struct emit *e)
 {
 	emit_rr(e, true, X_MOV_LOAD, HOST_R15, HOST_RAX);
@@ -227,6 +240,18 @@ static inline void emit_load_flags(struct emit *e)
 	emit_8(e, 0x7f);
 	emit_8(e, 0x9e); /* sahf */
 	emit_rr(e, true, X_MOV_LOAD, HOST_RAX, HOST_R15);
+}
+
+/** emit_read_flags() - v->jit_cc to @dst, at their places in RFLAGS; @tmp and EFLAGS are lost. */
+static inline void emit_read_flags(struct emit *e, unsigned dst, unsigned tmp)
+{
+	EMIT_V(e, false, 0x0fb6, tmp, jit_cc); /* movzx: OF */
+	emit_rr(e, false, 0xc1, 4, tmp);       /* shl */
+	emit_8(e, 11);
+	emit_v(e, false, 0x0fb6, dst, offsetof(struct soft_vcpu, jit_cc) + 1, 0);
+	emit_rr(e, false, 0x81, 4, dst); /* and */
+	emit_32(e, JIT_FLAGS & 0xff);
+	emit_rr(e, false, 0x0b, dst, tmp);
 }
 
 #endif

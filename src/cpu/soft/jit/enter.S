@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * soft_jit_enter(struct soft_vcpu *v, const void *code, uint64_t *sp, const void *bottom), see jit.h.
- * v->r is at the vCPU's start; jit_home in jit.h has the same table. The two words on top are what a RET finds below the oldest CALL: an
- * address, 0, and where it goes then, which is out to whatever address it has. sp[1] becomes the
- * lowest that CALLs may go down to.
+ * v->r is at the vCPU's start; jit_home in jit.h has the same table. The two words on top are what
+ * a RET finds below the oldest CALL: an address, 0, and where it goes then, which is out to whatever
+ * address it has. sp[1] becomes the lowest that CALLs may go down to.
  */
 	.text
 	.globl soft_jit_enter

@@ -240,16 +240,13 @@ static void emit_by_rcx(struct trans *t, const struct item *it)
 	bool loop = it->z.i.mnemonic == ZYDIS_MNEMONIC_LOOP;
 	enum where where = t->where;
 	struct emit *e = &t->e;
-	uint8_t *at;
+	uint8_t *zero;
 
 	if (loop)
 		emit_lea(e, HOST_RCX, HOST_RCX, -1, 0, -1);
-	emit_8(e, 0xe3); /* jrcxz */
-	at = e->p;
-	emit_8(e, 0);
+	zero = emit_jrcxz(e);
 	jit_emit_direct(t, loop ? target : next);
-	BUG_ON(e->p - (at + 1) > 127);
-	*at = (uint8_t)(e->p - (at + 1));
+	emit_land_short(e, zero);
 	t->where = where;
 	jit_emit_direct(t, loop ? next : target);
 }

@@ -27,15 +27,7 @@ static void move_all(struct emit *e, unsigned op)
 /* v->jit_cc to v->cc, where handlers look for flags; RAX, RCX and EFLAGS are lost. */
 static void flags_to_c(struct emit *e)
 {
-	EMIT_V(e, false, 0x0fb7, HOST_RAX, jit_cc);    /* movzx */
-	emit_rr(e, false, 0x0fb6, HOST_RCX, HOST_RAX); /* movzx ecx, al */
-	emit_rr(e, false, 0xc1, 4, HOST_RCX);	       /* shl */
-	emit_8(e, 11);
-	emit_rr(e, false, 0xc1, 5, HOST_RAX); /* shr */
-	emit_8(e, 8);
-	emit_rr(e, false, 0x81, 4, HOST_RAX); /* and */
-	emit_32(e, JIT_FLAGS & 0xff);
-	emit_rr(e, false, 0x0b, HOST_RAX, HOST_RCX);
+	emit_read_flags(e, HOST_RAX, HOST_RCX);
 	EMIT_V(e, true, X_MOV_STORE, HOST_RAX, cc);
 }
 
@@ -339,31 +331,40 @@ static void translate(struct soft_vcpu *v, struct soft_block *b)
 		v->n_jit_blocks++;
 }
 
-/* The entries become jumps to the block's exits, so links and the jump cache may stay. */
+struct way {
+	const uint8_t *from, *to;
+};
+
+/* Entries become jumps, so what knows them may stay: links and the jump cache. */
+static void redirect(struct soft_jit *j, const struct way *way, unsigned n)
+{
+	struct emit e = { .j = j };
+
+	for (unsigned i = 0; i < n; i++) {
+		e.p = j->code.rw + (way[i].from - j->code.rx);
+		emit_jump(&e, X_JMP, way[i].to);
+	}
+}
+
+/* To the block's exits. */
 static void drop(struct soft_vcpu *v, struct soft_block *b)
 {
-	const uint8_t *const way[][2] = { { b->code, b->code_out },
-					  { b->code_flags, b->code_out_flags },
-					  { b->code_ahead, b->code_out },
-					  { b->code_ahead_flags, b->code_out_flags },
-					  { b->code_run, b->code_out } };
-	struct emit e = { .j = v->jit };
+	const struct way way[] = { { b->code, b->code_out },
+				   { b->code_flags, b->code_out_flags },
+				   { b->code_ahead, b->code_out },
+				   { b->code_ahead_flags, b->code_out_flags },
+				   { b->code_run, b->code_out } };
 
 	if (!b->code)
 		return;
-	for (unsigned i = 0; i < ARRAY_SIZE(way); i++) {
-		e.p = e.j->code.rw + (way[i][0] - e.j->code.rx);
-		emit_jump(&e, X_JMP, way[i][1]);
-	}
+	redirect(v->jit, way, ARRAY_SIZE(way));
 	b->code = NULL;
 }
 
-/* The block's next tier. The old code's entries lead to the new code's: what knows them may stay.
- */
+/* The block's next tier: to the new code's entries. */
 static void renew(struct soft_vcpu *v, struct soft_block *b, enum soft_jit_tier from)
 {
 	const struct soft_block old = *b;
-	struct emit e = { .j = v->jit };
 
 	if (!b->code || !(b->mode & SOFT_MODE_USER) || b->tier != from || full(v))
 		return;
@@ -372,17 +373,14 @@ static void renew(struct soft_vcpu *v, struct soft_block *b, enum soft_jit_tier 
 		b->tier = old.tier;
 		return;
 	}
-	v->jit->n_renewed++;
-	const uint8_t *const way[][2] = { { old.code, b->code },
-					  { old.code_flags, b->code_flags },
-					  { old.code_ahead, b->code_ahead },
-					  { old.code_ahead_flags, b->code_ahead_flags },
-					  { old.code_run, b->code_run } };
+	const struct way way[] = { { old.code, b->code },
+				   { old.code_flags, b->code_flags },
+				   { old.code_ahead, b->code_ahead },
+				   { old.code_ahead_flags, b->code_ahead_flags },
+				   { old.code_run, b->code_run } };
 
-	for (unsigned i = 0; i < ARRAY_SIZE(way); i++) {
-		e.p = e.j->code.rw + (way[i][0] - e.j->code.rx);
-		emit_jump(&e, X_JMP, way[i][1]);
-	}
+	redirect(v->jit, way, ARRAY_SIZE(way));
+	v->jit->n_renewed++;
 }
 
 static void start_trial(struct soft_vcpu *v, struct soft_block *b)

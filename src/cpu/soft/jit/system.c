@@ -67,15 +67,7 @@ static void emit_pushf(struct trans *t, const struct item *it)
 
 	jit_want_in_cc(t, JIT_FLAGS);
 	ref = jit_reach_stack(t, it, true, &a);
-	EMIT_V(e, false, 0x0fb7, HOST_R14, jit_cc); /* movzx */
-	emit_rr(e, false, 0x0fb6, HOST_R15, HOST_R14);
-	emit_rr(e, false, 0xc1, 4, HOST_R15); /* shl */
-	emit_8(e, 11);
-	emit_rr(e, false, 0xc1, 5, HOST_R14); /* shr */
-	emit_8(e, 8);
-	emit_rr(e, false, 0x81, 4, HOST_R14); /* and */
-	emit_32(e, JIT_FLAGS & 0xff);
-	emit_rr(e, false, 0x0b, HOST_R15, HOST_R14);
+	emit_read_flags(e, HOST_R15, HOST_R14);
 	EMIT_V(e, true, 0x0b, HOST_R15, rf);
 	emit_rr(e, true, 0x81, 4, HOST_R15); /* and */
 	emit_32(e, ~(uint32_t)(X86_FLAG_VM | X86_FLAG_RF));

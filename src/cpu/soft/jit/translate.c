@@ -162,16 +162,14 @@ static uint8_t *emit_poll(struct trans *t)
 /* The same without touching flags: by JRCXZ. */
 static uint8_t *emit_poll_quiet(struct emit *e)
 {
-	uint8_t *short_jump, *away;
+	uint8_t *quiet, *away;
 
 	emit_rr(e, true, X_MOV_LOAD, HOST_R13, HOST_RCX);
 	EMIT_V(e, false, X_MOV_LOAD, HOST_RCX, attention);
-	emit_8(e, 0xe3); /* jrcxz */
-	short_jump = e->p;
-	emit_8(e, 0);
+	quiet = emit_jrcxz(e);
 	emit_rr(e, true, X_MOV_LOAD, HOST_RCX, HOST_R13);
 	away = emit_forward(e, X_JMP);
-	*short_jump = (uint8_t)(e->p - (short_jump + 1));
+	emit_land_short(e, quiet);
 	emit_rr(e, true, X_MOV_LOAD, HOST_RCX, HOST_R13);
 	return away;
 }
