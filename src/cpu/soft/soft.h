@@ -126,7 +126,7 @@ struct soft_block {
 /**
  * How translated user code finds the pages of what it accesses. Most blocks stay in the first
  * tier. Those of pages where much time goes try a site for each access, and then keep those that
- * seldom missed: where they do, the TLB is faster.
+ * seldom missed: a site that misses is slower than the TLB.
  */
 enum soft_jit_tier { SOFT_TIER_TLB, SOFT_TIER_TRY, SOFT_TIER_KEEP };
 
@@ -710,7 +710,7 @@ struct soft_fields {
  * @mode: SOFT_MODE_*
  *
  * Always fills @in, and @fields, which may be NULL: what cannot be decoded becomes a handler that
- * raises #UD (or #GP for over- long ones). Return: 0; 1: the block ends with it; -EAGAIN: @avail is
+ * raises #UD (or #GP for over-long ones). Return: 0; 1: the block ends with it; -EAGAIN: @avail is
  * too short.
  */
 int soft_decode(struct soft_vm *vm, const uint8_t *bytes, unsigned avail, uint32_t mode,

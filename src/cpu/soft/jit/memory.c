@@ -6,7 +6,7 @@
 #include "cpu/soft/jit/trans.h"
 
 #define TRIAL_RUNS  256 /* of a block before it is judged */
-#define SITE_MISSES 8	/* a site is worth it where at most one of so many runs misses */
+#define SITE_MISSES 8	/* a site is kept where less than one of so many runs missed */
 
 /* A guest register's value in some host register: its own, or @scratch. */
 unsigned jit_value_of(struct emit *e, unsigned guest, unsigned scratch)
