@@ -135,6 +135,12 @@ int vm_config_decode(struct vm_config *c, const char *json, size_t len, const ch
  */
 char *vm_config_encode(const struct vm_config *c, bool internal);
 
+/**
+ * vm_name_check() - whether @name can name a VM, and any other object of the manager's: 1 to
+ * VM_NAME_MAX letters, digits, '.', '_' or '-', the first neither '-' nor '.'. -EINVAL.
+ */
+int vm_name_check(const char *name, struct err *e) MUST_CHECK;
+
 /** vm_size_format() - @bytes as "512 MiB", "1.5 GiB"; @buf of at least 24 bytes. */
 const char *vm_size_format(char *buf, size_t len, uint64_t bytes);
 

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The manager: all VMs of one host, and what happens to them.
+ *
+ * Theory of operation: verbs come from the API, reports from the runner; both go through the
+ * table of life.h. A verb first changes the record in the store (with its entry in the audit
+ * log), then acts: what was acknowledged is never lost, and a manager that dies between the two
+ * finds in its records what was meant and does it again. A report changes the record after the
+ * fact; where the store refuses it, memory holds the truth and the write is tried again.
+ *
+ * At the start mgr_recover() reads the records, adopts processes that live, gives back what dead
+ * ones had, sweeps what no record speaks of, goes on with what was under way, and starts what is
+ * to start by itself.
+ *
+ * Files: manager.c (records), verbs.c, reports.c (the runner's word, restarts), operation.c,
+ * event.c.
+ *
+ * Threads: the loop's, all of it.
+ */
+#ifndef HOLM_MGR_CORE_MANAGER_H
+#define HOLM_MGR_CORE_MANAGER_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "mgr/core/event.h"
+#include "mgr/core/operation.h"
+#include "mgr/core/people.h"
+#include "mgr/core/runner.h"
+#include "mgr/core/store.h"
+#include "mgr/core/vm.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MGR_GRACE_MS 30000 /* from the power button to the end by force */
+
+/** Who asks, for records and the audit log. Borrowed for the call. */
+struct mgr_actor {
+	const char *user; /* "root", "uid:1000", "holmd" */
+	const char *from; /* "unix", "192.0.2.7:4711", "" */
+};
+
+/** What a verb may bring along. */
+struct mgr_verb_args {
+	unsigned grace_ms; /* of shutdown and reboot; 0: MGR_GRACE_MS */
+	bool paused;	   /* of start: run no guest code yet */
+};
+
+struct mgr {
+	struct loop *loop;	    /* borrowed */
+	const struct clock *clock;  /* the loop's */
+	struct store *store;	    /* borrowed */
+	struct runner *runner;	    /* borrowed */
+	struct people *people;	    /* borrowed */
+	/**
+	 * Network for a start: an open tap for config->net "network:NAME", or -1. Optional.
+	 * 0 or -errno with a sentence.
+	 */
+	int (*attach)(void *ctx, const struct vm *vm, int *tap_fd, struct err *e);
+	/** The reverse, when the process is gone. Optional. */
+	void (*detach)(void *ctx, const struct vm *vm);
+	/** Resolve what a user's configuration names to the host's paths. Optional. */
+	int (*resolve)(void *ctx, const struct vm *vm, struct vm_config *c, struct err *e);
+	/** A VM's record changed while it may run: act on what can change live. Optional. */
+	void (*changed)(void *ctx, const struct vm *vm);
+	void *host_ctx;
+
+	struct vm **vms; /* sorted by name, then id */
+	size_t n_vms, cap_vms;
+	struct event_log events;
+	struct op_list ops;
+	struct loop_timer retry; /* of records that could not be written */
+	bool unwritten;
+	bool closing; /* holmd ends: VMs stay as they are */
+};
+
+/** mgr_init() - empty; @m is zeroed but for the borrowed members. */
+void mgr_init(struct mgr *m);
+/** mgr_fini() - forget everything; processes go on. */
+void mgr_fini(struct mgr *m);
+
+/** mgr_recover() - see above; errors only where the store cannot be read. */
+int mgr_recover(struct mgr *m, struct err *e) MUST_CHECK;
+
+/** mgr_find() - by name, else by id; a deleted VM by id, or by name where no other has it. */
+struct vm *mgr_find(struct mgr *m, const char *name_or_id);
+struct vm *mgr_find_id(struct mgr *m, const char *id);
+
+/**
+ * mgr_create() - a VM from a user's JSON.
+ *
+ * Errors: -EINVAL, -ERANGE (what is wrong with it), -EEXIST (name taken), -EDQUOT (quota),
+ * -ENOENT (no such project), those of the store.
+ */
+int mgr_create(struct mgr *m, const struct mgr_actor *by, const json_t *body, struct vm **out,
+	       struct err *e) MUST_CHECK;
+
+/**
+ * mgr_change() - set fields from a user's JSON; a name renames.
+ * @etag: refuse with -ESTALE where the VM has another; 0: whatever it has
+ */
+int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const json_t *body,
+	       uint64_t etag, struct err *e) MUST_CHECK;
+
+/**
+ * mgr_verb() - do what a user asks; what the state does not allow is refused with -EBUSY.
+ * @op: receives the operation, which the caller borrows for now; NULL where it is done at once
+ *
+ * After VM_DO_PURGE @vm is gone.
+ */
+int mgr_verb(struct mgr *m, const struct mgr_actor *by, struct vm *vm, enum vm_event verb,
+	     const struct mgr_verb_args *args, struct mgr_op **op, struct err *e) MUST_CHECK;
+
+/** mgr_cancel() - an operation of a user's; -EBUSY where it cannot be called back. */
+int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op,
+	       struct err *e) MUST_CHECK;
+
+/** mgr_audit() - an entry for something that changed no VM; failures are logged. */
+void mgr_audit(struct mgr *m, const struct mgr_actor *by, const char *what, const char *on,
+	       const char *result);
+
+/* Between the manager's own files. */
+
+/** mgr_write() - the record of @vm into the store, with an entry of the audit log or NULL. */
+int mgr_write(struct mgr *m, struct vm *vm, const struct audit_entry *a, struct err *e) MUST_CHECK;
+/** mgr_note() - a report's change: write it, or try again later; tells listeners. */
+void mgr_note(struct mgr *m, struct vm *vm);
+/** mgr_drop() - a VM out of memory; its record is gone. */
+void mgr_drop(struct mgr *m, struct vm *vm);
+/** mgr_reorder() - put it at its place after a change of its name or of being deleted. */
+void mgr_reorder(struct mgr *m, struct vm *vm);
+/** mgr_timers_init() - those of a VM that comes into the list. */
+void mgr_timers_init(struct mgr *m, struct vm *vm);
+/** mgr_recover_lives() - adopt, clean up, go on with what was under way, start by itself. */
+void mgr_recover_lives(struct mgr *m);
+/** mgr_check_quota() - whether @vm, new or changed, fits its project's; -EDQUOT, -ENOENT. */
+int mgr_check_quota(struct mgr *m, const struct vm *vm, struct err *e) MUST_CHECK;
+/** mgr_launch() - make the process of a VM in state starting; a failure goes to its life. */
+void mgr_launch(struct mgr *m, struct vm *vm);
+/** mgr_press() - power button now, force after @grace_ms. */
+void mgr_press(struct mgr *m, struct vm *vm, unsigned grace_ms);
+/** mgr_entry() - an audit entry on a VM's behalf, in @buf for its target. */
+struct audit_entry mgr_entry(struct mgr *m, const struct mgr_actor *by, const char *what,
+			     const char *on);
+/** mgr_report() - a report of the runner's or the host's: step, record, act. */
+void mgr_report(struct mgr *m, struct vm *vm, enum vm_event ev);
+extern const struct runner_client mgr_runner_client;
+
+#endif
