@@ -113,6 +113,9 @@ void vm_config_free(struct vm_config *c);
 int vm_config_set(struct vm_config *c, const char *field, const char *value,
 		  struct err *e) MUST_CHECK;
 
+/** vm_config_copy() - all fields but the internal ones of @from into @to, initialised. -ENOMEM. */
+int vm_config_copy(struct vm_config *to, const struct vm_config *from, struct err *e) MUST_CHECK;
+
 /** vm_config_check() - what concerns several fields at once; -EINVAL with a sentence. */
 int vm_config_check(const struct vm_config *c, struct err *e) MUST_CHECK;
 

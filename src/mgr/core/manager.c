@@ -67,7 +67,7 @@ int mgr_write(struct mgr *m, struct vm *vm, const struct audit_entry *a, struct 
 	return 0;
 }
 
-static void tell_state(struct mgr *m, const struct vm *vm)
+void mgr_tell(struct mgr *m, const struct vm *vm)
 {
 	char target[VM_NAME_MAX + 4];
 
@@ -101,7 +101,7 @@ void mgr_note(struct mgr *m, struct vm *vm)
 		if (!loop_timer_armed(&m->retry))
 			loop_timer_arm(&m->retry, m->clock->mono_ns(m->clock) + RETRY_NS);
 	}
-	tell_state(m, vm);
+	mgr_tell(m, vm);
 }
 
 /* Deleted VMs come behind all others, so that a name finds a living one first. */
@@ -319,7 +319,7 @@ int mgr_create(struct mgr *m, const struct mgr_actor *by, const json_t *body, st
 		m->n_vms = take_out(m, vm);
 		goto fail;
 	}
-	tell_state(m, vm);
+	mgr_tell(m, vm);
 	*out = vm;
 	return 0;
 fail:

@@ -63,6 +63,8 @@ struct mgr {
 	void (*detach)(void *ctx, const struct vm *vm);
 	/** Resolve what a user's configuration names to the host's paths. Optional. */
 	int (*resolve)(void *ctx, const struct vm *vm, struct vm_config *c, struct err *e);
+	/** A VM's process can be spoken to: limits and the like. Optional. */
+	void (*started)(void *ctx, const struct vm *vm);
 	/** A VM's record changed while it may run: act on what can change live. Optional. */
 	void (*changed)(void *ctx, const struct vm *vm);
 	void *host_ctx;
@@ -139,6 +141,22 @@ void mgr_recover_lives(struct mgr *m);
 int mgr_check_quota(struct mgr *m, const struct vm *vm, struct err *e) MUST_CHECK;
 /** mgr_launch() - make the process of a VM in state starting; a failure goes to its life. */
 void mgr_launch(struct mgr *m, struct vm *vm);
+/** mgr_start_failed() - no process came of it; @why is the sentence. */
+void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why);
+/** mgr_request_failed() - the process refused what was asked, or could not be asked. */
+void mgr_request_failed(struct mgr *m, struct vm *vm, const char *why);
+/** mgr_call_back() - a start that shall not be any more. */
+void mgr_call_back(struct mgr *m, struct vm *vm);
+/** mgr_verb_self() - a verb that the manager gives by itself; -EBUSY. */
+int mgr_verb_self(struct mgr *m, struct vm *vm, enum vm_event verb, const char *reason);
+/** mgr_tell() - the VM's state, to listeners. */
+void mgr_tell(struct mgr *m, const struct vm *vm);
+/** mgr_admit() - into the queue of those that want to start; starts what fits. */
+void mgr_admit(struct mgr *m, struct vm *vm);
+/** mgr_admit_next() - something ended: start what fits now. */
+void mgr_admit_next(struct mgr *m);
+/** mgr_queue_leave() - out of the queue; false where it was not in it. */
+bool mgr_queue_leave(struct mgr *m, struct vm *vm);
 /** mgr_press() - power button now, force after @grace_ms. */
 void mgr_press(struct mgr *m, struct vm *vm, unsigned grace_ms);
 /** mgr_entry() - an audit entry on a VM's behalf, in @buf for its target. */

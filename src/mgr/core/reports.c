@@ -287,8 +287,10 @@ static void recover_one(struct mgr *m, struct vm *vm)
 	m->runner->ops->clean(m->runner, vm->id);
 	if (vm->life.state == VM_DELETED || vm->life.state == VM_SUSPENDED)
 		return;
-	if (vm->autostart || (vm->restart == VM_RESTART_ALWAYS && vm->life.state != VM_CREATED) ||
-	    restart_wanted(vm, vm->life.state == VM_CRASHED))
+	if (vm->autostart ||
+	    (vm->life.state != VM_CREATED &&
+	     (vm->restart == VM_RESTART_ALWAYS ||
+	      restart_wanted(vm, vm->life.state == VM_CRASHED))))
 		mgr_verb_self(m, vm, VM_DO_START, "started with the host");
 }
 

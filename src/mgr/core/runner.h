@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "proto/config.h"
+#include "proto/control.h"
 
 #include <jansson.h>
 
@@ -71,8 +72,11 @@ struct runner_ops {
 	 * ended as far as it left word.
 	 */
 	int (*adopt)(struct runner *r, const char *id, struct run_end *end, struct err *e);
-	/** Ask it something; @fn is called once, later; NULL: nobody listens. -ENOTCONN. */
-	int (*send)(struct runner *r, const char *id, const char *verb, json_t *args,
+	/**
+	 * Ask it something; @q->id is the runner's to choose. @fn is called once, later, and
+	 * before ended(); NULL: nobody listens. -ENOTCONN.
+	 */
+	int (*send)(struct runner *r, const char *id, const struct control_request *q,
 		    runner_reply_fn fn, void *ctx, struct err *e);
 	/** End it now; ended() follows. Nothing where there is none. */
 	void (*kill)(struct runner *r, const char *id);

@@ -9,7 +9,7 @@
  */
 #include "mgr/core/manager.h"
 
-#include "base/log.h"
+#include "base/fd.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,11 +35,12 @@ static void on_reply(void *ctx, const json_t *reply UNUSED, const struct err *e)
 	}
 }
 
-static void ask(struct mgr *m, struct vm *vm, const char *verb)
+static void ask(struct mgr *m, struct vm *vm, enum control_do what)
 {
+	struct control_request q = { .what = what };
 	struct err e = { 0 };
 
-	if (m->runner->ops->send(m->runner, vm->id, verb, NULL, on_reply, vm, &e))
+	if (m->runner->ops->send(m->runner, vm->id, &q, on_reply, vm, &e))
 		mgr_request_failed(m, vm, e.msg);
 }
 
@@ -78,7 +79,7 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 void mgr_press(struct mgr *m, struct vm *vm, unsigned grace_ms)
 {
 	loop_timer_arm(&vm->grace, m->clock->mono_ns(m->clock) + grace_ms * CLOCK_NS_PER_MS);
-	ask(m, vm, "shutdown");
+	ask(m, vm, CONTROL_SHUTDOWN);
 }
 
 static unsigned grace_of(const struct mgr_verb_args *args)
@@ -97,13 +98,13 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action,
 		mgr_call_back(m, vm);
 		break;
 	case VM_ACT_PAUSE:
-		ask(m, vm, "pause");
+		ask(m, vm, CONTROL_PAUSE);
 		break;
 	case VM_ACT_RESUME:
-		ask(m, vm, "resume");
+		ask(m, vm, CONTROL_RESUME);
 		break;
 	case VM_ACT_SAVE:
-		ask(m, vm, "suspend");
+		mgr_request_failed(m, vm, "this holmd cannot save a running VM yet");
 		break;
 	case VM_ACT_LOAD:
 		mgr_start_failed(m, vm, "this holmd cannot load saved states yet");
@@ -113,7 +114,7 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action,
 		mgr_press(m, vm, grace_of(args));
 		break;
 	case VM_ACT_RESET:
-		ask(m, vm, "reset");
+		ask(m, vm, CONTROL_RESET);
 		break;
 	case VM_ACT_KILL:
 		loop_timer_disarm(&vm->grace);

@@ -86,6 +86,7 @@ struct vm {
 
 	/* The manager's; see manager.c and reports.c. */
 	char *text;		   /* the record as JSON on one line, as it is stored; owned */
+	bool start_paused;	   /* run no guest code at first */
 	bool unwritten;		   /* a report's change is not in the store yet */
 	struct mgr *mgr;
 	struct loop_timer grace;   /* after shutdown: force */
