@@ -159,6 +159,7 @@ void mgr_drop(struct mgr *m, struct vm *vm)
 {
 	loop_timer_disarm(&vm->grace);
 	loop_timer_disarm(&vm->backoff);
+	mgr_queue_leave(m, vm);
 	op_end(&m->ops, vm->op, OP_CANCELLED, "conflict", "the VM was removed");
 	m->n_vms = take_out(m, vm);
 	vm_free(vm);
@@ -180,7 +181,7 @@ struct vm *mgr_find(struct mgr *m, const char *name)
 	return mgr_find_id(m, name);
 }
 
-void mgr_init(struct mgr *m)
+void mgr_init(struct mgr *m, const struct sched_size *capacity)
 {
 	m->clock = loop_clock(m->loop);
 	m->events.clock = m->clock;
@@ -188,12 +189,13 @@ void mgr_init(struct mgr *m)
 	m->runner->client = mgr_runner_client;
 	m->runner->client.ctx = m;
 	loop_timer_init(&m->retry, m->loop, on_retry, m);
+	mgr_admit_init(m, capacity);
 }
 
 void mgr_fini(struct mgr *m)
 {
-	m->closing = true;
 	loop_timer_disarm(&m->retry);
+	loop_timer_disarm(&m->slice);
 	while (m->n_vms)
 		mgr_drop(m, m->vms[m->n_vms - 1]);
 	free(m->vms);

@@ -12,8 +12,8 @@
  * ones had, sweeps what no record speaks of, goes on with what was under way, and starts what is
  * to start by itself.
  *
- * Files: manager.c (records), verbs.c, reports.c (the runner's word, restarts), operation.c,
- * event.c.
+ * Files: manager.c (records), verbs.c, reports.c (the runner's word, restarts), admit.c (the
+ * queue), quota.c, operation.c, event.c.
  *
  * Threads: the loop's, all of it.
  */
@@ -27,6 +27,7 @@
 #include "mgr/core/operation.h"
 #include "mgr/core/people.h"
 #include "mgr/core/runner.h"
+#include "mgr/core/sched.h"
 #include "mgr/core/store.h"
 #include "mgr/core/vm.h"
 
@@ -63,6 +64,8 @@ struct mgr {
 	void (*detach)(void *ctx, const struct vm *vm);
 	/** Resolve what a user's configuration names to the host's paths. Optional. */
 	int (*resolve)(void *ctx, const struct vm *vm, struct vm_config *c, struct err *e);
+	/** Bytes of volumes in a project. Optional. */
+	uint64_t (*disk_used)(void *ctx, const char *project);
 	/** A VM's process can be spoken to: limits and the like. Optional. */
 	void (*started)(void *ctx, const struct vm *vm);
 	/** A VM's record changed while it may run: act on what can change live. Optional. */
@@ -74,12 +77,17 @@ struct mgr {
 	struct event_log events;
 	struct op_list ops;
 	struct loop_timer retry; /* of records that could not be written */
-	bool unwritten;
-	bool closing; /* holmd ends: VMs stay as they are */
+	/* Admission, see admit.c. */
+	struct sched sched;
+	struct loop_timer slice;
+	bool ordered, picking, pick_again;
 };
 
-/** mgr_init() - empty; @m is zeroed but for the borrowed members. */
-void mgr_init(struct mgr *m);
+/**
+ * mgr_init() - empty; @m is zeroed but for the borrowed members.
+ * @capacity: what all VMs that run may have together, overcommit included
+ */
+void mgr_init(struct mgr *m, const struct sched_size *capacity);
 /** mgr_fini() - forget everything; processes go on. */
 void mgr_fini(struct mgr *m);
 
@@ -119,6 +127,8 @@ int mgr_verb(struct mgr *m, const struct mgr_actor *by, struct vm *vm, enum vm_e
 int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op,
 	       struct err *e) MUST_CHECK;
 
+/** mgr_project_uses() - VMs in a project, deleted ones among them. */
+size_t mgr_project_uses(const struct mgr *m, const char *project);
 /** mgr_audit() - an entry for something that changed no VM; failures are logged. */
 void mgr_audit(struct mgr *m, const struct mgr_actor *by, const char *what, const char *on,
 	       const char *result);
@@ -145,6 +155,8 @@ void mgr_launch(struct mgr *m, struct vm *vm);
 void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why);
 /** mgr_request_failed() - the process refused what was asked, or could not be asked. */
 void mgr_request_failed(struct mgr *m, struct vm *vm, const char *why);
+/** mgr_request_done() - it did what was asked. */
+void mgr_request_done(struct mgr *m, struct vm *vm);
 /** mgr_call_back() - a start that shall not be any more. */
 void mgr_call_back(struct mgr *m, struct vm *vm);
 /** mgr_verb_self() - a verb that the manager gives by itself; -EBUSY. */
@@ -155,7 +167,11 @@ void mgr_tell(struct mgr *m, const struct vm *vm);
 void mgr_admit(struct mgr *m, struct vm *vm);
 /** mgr_admit_next() - something ended: start what fits now. */
 void mgr_admit_next(struct mgr *m);
-/** mgr_queue_leave() - out of the queue; false where it was not in it. */
+/** mgr_admit_init() - an empty queue. */
+void mgr_admit_init(struct mgr *m, const struct sched_size *capacity);
+/** mgr_queue_adopt() - it has a process already, which takes its room. */
+void mgr_queue_adopt(struct mgr *m, struct vm *vm, bool running);
+/** mgr_queue_leave() - gives back its place or its room; whether it waited for its start. */
 bool mgr_queue_leave(struct mgr *m, struct vm *vm);
 /** mgr_press() - power button now, force after @grace_ms. */
 void mgr_press(struct mgr *m, struct vm *vm, unsigned grace_ms);

@@ -33,9 +33,10 @@ static int reached(const struct vm *vm, enum vm_event ev)
 			return 1;
 		return is_end(ev) && !vm->life.reboot_wanted ? -1 : 0;
 	case VM_DO_PAUSE:
-		return ev == VM_IS_PAUSED ? 1 : is_end(ev) ? -1 : 0;
 	case VM_DO_RESUME:
-		return ev == VM_IS_RUNNING ? 1 : is_end(ev) ? -1 : 0;
+	case VM_DO_RESET:
+		/* The process's answer ends these, see mgr_request_done(). */
+		return is_end(ev) ? -1 : 0;
 	case VM_DO_SUSPEND:
 		return ev == VM_IS_SAVED ? 1 : is_end(ev) ? -1 : 0;
 	default:
@@ -124,6 +125,7 @@ void mgr_timers_init(struct mgr *m, struct vm *vm)
 static void clean(struct mgr *m, struct vm *vm)
 {
 	loop_timer_disarm(&vm->grace);
+	mgr_queue_leave(m, vm);
 	m->runner->ops->clean(m->runner, vm->id);
 	if (m->detach)
 		m->detach(m->host_ctx, vm);
@@ -139,26 +141,41 @@ void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why)
 	mgr_admit_next(m);
 }
 
+/* What the process refused leaves it as it was, and the record says so again. */
 void mgr_request_failed(struct mgr *m, struct vm *vm, const char *why)
 {
+	enum vm_event back = vm->goal == VM_DO_PAUSE ? VM_IS_RUNNING : VM_IS_PAUSED;
+
 	log_line(LOG_WARN, "request", "VM '%s': %s", vm->name, why);
-	/* What the process refused leaves it as it was; a save falls back to running. */
-	if (vm->life.state == VM_SUSPENDING) {
+	op_end(&m->ops, vm->op, OP_FAILED, "internal", why);
+	if (vm->op && (vm->goal == VM_DO_PAUSE || vm->goal == VM_DO_RESUME)) {
+		say(vm, why);
+		mgr_report(m, vm, back);
+	} else if (vm->life.state == VM_SUSPENDING) {
 		say(vm, why);
 		mgr_report(m, vm, VM_IS_FAILED);
 	}
-	op_end(&m->ops, vm->op, OP_FAILED, "internal", why);
+	vm->op = NULL;
+}
+
+void mgr_request_done(struct mgr *m, struct vm *vm)
+{
+	if (!vm->op || (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME &&
+			vm->goal != VM_DO_RESET))
+		return;
+	op_end(&m->ops, vm->op, OP_DONE, NULL, NULL);
 	vm->op = NULL;
 }
 
 void mgr_call_back(struct mgr *m, struct vm *vm)
 {
-	if (vm->life.run.pid || !mgr_queue_leave(m, vm)) {
+	if (!mgr_queue_leave(m, vm)) {
 		m->runner->ops->kill(m->runner, vm->id);
 		return;
 	}
 	say(vm, "called back before it began");
 	mgr_report(m, vm, VM_IS_ENDED);
+	mgr_admit_next(m);
 }
 
 static void on_hello(void *ctx, const char *id, const struct run_hello *h)
@@ -169,6 +186,7 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 
 	if (!vm)
 		return;
+	mgr_queue_adopt(m, vm, !h->paused);
 	r = &vm->life.run;
 	r->pid = h->pid;
 	r->started_ns = h->started_ns;
@@ -180,8 +198,6 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 		mgr_press(m, vm, MGR_GRACE_MS);
 		return;
 	}
-	if (vm->life.reboot_wanted && vm->life.state != VM_STARTING)
-		mgr_press(m, vm, MGR_GRACE_MS);
 	if (m->started)
 		m->started(m->host_ctx, vm);
 	mgr_report(m, vm, h->paused ? VM_IS_PAUSED : VM_IS_RUNNING);

@@ -29,10 +29,8 @@ static void on_reply(void *ctx, const json_t *reply UNUSED, const struct err *e)
 
 	if (e)
 		mgr_request_failed(vm->mgr, vm, e->msg);
-	else if (vm->op && vm->goal == VM_DO_RESET) {
-		op_end(&vm->mgr->ops, vm->op, OP_DONE, NULL, NULL);
-		vm->op = NULL;
-	}
+	else
+		mgr_request_done(vm->mgr, vm);
 }
 
 static void ask(struct mgr *m, struct vm *vm, enum control_do what)

@@ -15,9 +15,7 @@
 #include <sys/random.h>
 
 static const char *const restart_names[] = { "no", "on-failure", "always", "unless-stopped" };
-static const char *const policy_names[] = { "fixed", "dynamic", "mixed" };
 static_assert(ARRAY_SIZE(restart_names) == VM_RESTART_COUNT, "a name for each");
-static_assert(ARRAY_SIZE(policy_names) == VM_POLICY_COUNT, "a name for each");
 
 void vm_id_make(char id[VM_ID_LEN + 1])
 {
@@ -310,22 +308,21 @@ static json_t *get_resources(const struct vm *vm)
 
 static int set_policy(struct vm *vm, const json_t *v, struct err *e)
 {
-	unsigned i = vm->policy;
-	int ret = take_choice(&i, "policy", v, policy_names, VM_POLICY_COUNT, e);
-
-	vm->policy = (enum vm_policy)i;
-	return ret;
+	if (!json_is_string(v))
+		return wrong_type("policy", "a string", e);
+	return alloc_policy_parse(&vm->policy, json_string_value(v), e);
 }
 
 static json_t *get_policy(const struct vm *vm)
 {
-	return json_string(policy_names[vm->policy]);
+	return json_string(alloc_policy_name(vm->policy));
 }
 
 static int set_priority(struct vm *vm, const json_t *v, struct err *e)
 {
 	int64_t n = vm->priority;
-	int ret = take_int(&n, "priority", v, VM_PRIORITY_MIN, VM_PRIORITY_MAX, e);
+	int ret = take_int(&n, "priority", v, -ALLOC_PRIORITY_MAX, ALLOC_PRIORITY_MAX,
+			   e);
 
 	vm->priority = (int)n;
 	return ret;

@@ -15,8 +15,10 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "mgr/core/alloc.h"
 #include "mgr/core/life.h"
 #include "mgr/core/resources.h"
+#include "mgr/core/sched.h"
 #include "proto/config.h"
 
 #include <jansson.h>
@@ -36,12 +38,6 @@ enum vm_restart {
 	VM_RESTART_UNLESS_STOPPED, /* always, but not after a user stopped it */
 	VM_RESTART_COUNT
 };
-
-/** How its part of the host is found, see mgr/core/alloc.h. */
-enum vm_policy { VM_POLICY_FIXED, VM_POLICY_DYNAMIC, VM_POLICY_MIXED, VM_POLICY_COUNT };
-
-#define VM_PRIORITY_MIN (-20)
-#define VM_PRIORITY_MAX 20
 
 /** How a run ended. */
 struct vm_exit {
@@ -78,7 +74,7 @@ struct vm {
 	uint64_t created_ns;
 	struct vm_config config;
 	struct resources resources;
-	enum vm_policy policy;
+	enum alloc_policy policy;
 	int priority;
 	bool autostart;
 	enum vm_restart restart;
@@ -93,6 +89,8 @@ struct vm {
 	struct loop_timer backoff; /* before a restart by policy */
 	struct mgr_op *op;	   /* what is under way, NULL: nothing */
 	enum vm_event goal;	   /* what @op wants */
+	struct sched_job job;	   /* its place in the queue of admission */
+	enum sched_order order;	   /* of the scheduler's, not yet acted upon */
 };
 
 /** Who may set a field. */
