@@ -103,7 +103,7 @@ static int bool_parse(const char *what, const char *value, bool *out, struct err
 	return err_set(e, -EINVAL, "%s '%s' is neither true nor false", what, value);
 }
 
-static int set_name(struct vm_config *c, const char *value, struct err *e)
+int vm_name_check(const char *what, const char *value, struct err *e)
 {
 	size_t len = strlen(value);
 	size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -111,9 +111,16 @@ static int set_name(struct vm_config *c, const char *value, struct err *e)
 
 	if (!len || len > VM_NAME_MAX || good != len || value[0] == '-' || value[0] == '.')
 		return err_set(e, -EINVAL,
-			       "name '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'",
+			       "%s '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'", what,
 			       value, VM_NAME_MAX);
-	return store(&c->name, value, e);
+	return 0;
+}
+
+static int set_name(struct vm_config *c, const char *value, struct err *e)
+{
+	int ret = vm_name_check("name", value, e);
+
+	return ret ? ret : store(&c->name, value, e);
 }
 
 static int set_engine(struct vm_config *c, const char *value, struct err *e)

@@ -98,6 +98,14 @@ struct vm_config {
 			      sandbox */
 };
 
+/**
+ * vm_name_check() - whether @value may name a VM, and whatever else users name by themselves.
+ * @what: begins the sentence, "name" or "network name"
+ *
+ * Return: 0 or -EINVAL.
+ */
+int vm_name_check(const char *what, const char *value, struct err *e) MUST_CHECK;
+
 /** vm_config_init() - the defaults; *@c was not in use. -ENOMEM. */
 int vm_config_init(struct vm_config *c, struct err *e) MUST_CHECK;
 /** vm_config_free() - all strings; the struct may be initialised again. */
