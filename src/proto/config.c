@@ -103,22 +103,22 @@ static int bool_parse(const char *what, const char *value, bool *out, struct err
 	return err_set(e, -EINVAL, "%s '%s' is neither true nor false", what, value);
 }
 
-int vm_name_check(const char *name, struct err *e)
+int vm_name_check(const char *what, const char *value, struct err *e)
 {
-	size_t len = strlen(name);
-	size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				   "0123456789._-");
+	size_t len = strlen(value);
+	size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789._-");
 
-	if (!len || len > VM_NAME_MAX || good != len || name[0] == '-' || name[0] == '.')
+	if (!len || len > VM_NAME_MAX || good != len || value[0] == '-' || value[0] == '.')
 		return err_set(e, -EINVAL,
-			       "name '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'", name,
-			       VM_NAME_MAX);
+			       "%s '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'", what,
+			       value, VM_NAME_MAX);
 	return 0;
 }
 
 static int set_name(struct vm_config *c, const char *value, struct err *e)
 {
-	int ret = vm_name_check(value, e);
+	int ret = vm_name_check("name", value, e);
 
 	return ret ? ret : store(&c->name, value, e);
 }

@@ -98,6 +98,14 @@ struct vm_config {
 			      sandbox */
 };
 
+/**
+ * vm_name_check() - whether @value may name a VM, and whatever else users name by themselves.
+ * @what: begins the sentence, "name" or "network name"
+ *
+ * Return: 0 or -EINVAL.
+ */
+int vm_name_check(const char *what, const char *value, struct err *e) MUST_CHECK;
+
 /** vm_config_init() - the defaults; *@c was not in use. -ENOMEM. */
 int vm_config_init(struct vm_config *c, struct err *e) MUST_CHECK;
 /** vm_config_free() - all strings; the struct may be initialised again. */
@@ -137,12 +145,6 @@ int vm_config_decode(struct vm_config *c, const char *json, size_t len, const ch
  * Return: the text with a final newline, or NULL (out of memory).
  */
 char *vm_config_encode(const struct vm_config *c, bool internal);
-
-/**
- * vm_name_check() - whether @name can name a VM, and any other object of the manager's: 1 to
- * VM_NAME_MAX letters, digits, '.', '_' or '-', the first neither '-' nor '.'. -EINVAL.
- */
-int vm_name_check(const char *name, struct err *e) MUST_CHECK;
 
 /** vm_size_format() - @bytes as "512 MiB", "1.5 GiB"; @buf of at least 24 bytes. */
 const char *vm_size_format(char *buf, size_t len, uint64_t bytes);

@@ -161,7 +161,7 @@ static json_t *get_id(const struct vm *vm)
 
 static int set_name(struct vm *vm, const json_t *v, struct err *e)
 {
-	int ret = json_is_string(v) ? vm_name_check(json_string_value(v), e)
+	int ret = json_is_string(v) ? vm_name_check("name", json_string_value(v), e)
 				    : wrong_type("name", "a string", e);
 
 	return ret ? ret : take_string(&vm->name, "name", v, e);
@@ -174,7 +174,7 @@ static json_t *get_name(const struct vm *vm)
 
 static int set_project(struct vm *vm, const json_t *v, struct err *e)
 {
-	int ret = json_is_string(v) ? vm_name_check(json_string_value(v), e)
+	int ret = json_is_string(v) ? vm_name_check("project", json_string_value(v), e)
 				    : wrong_type("project", "a string", e);
 
 	return ret ? ret : take_string(&vm->project, "project", v, e);
