@@ -165,7 +165,7 @@ static int set_cpus(struct vm_config *c, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_memory(struct vm_config *c, const char *value, struct err *e)
+int vm_size_parse(uint64_t *out, const char *value)
 {
 	static const char units[] = "KMGT";
 	const char *end = value + strlen(value);
@@ -175,7 +175,8 @@ static int set_memory(struct vm_config *c, const char *value, struct err *e)
 
 	if (end - value >= 3 && !strcmp(end - 2, "iB"))
 		end -= 2;
-	else if (end - value >= 2 && (end[-1] == 'B' || end[-1] == 'b') && !isdigit(end[-2]))
+	else if (end - value >= 2 && (end[-1] == 'B' || end[-1] == 'b') &&
+		 !isdigit((unsigned char)end[-2]))
 		end -= 1;
 	if (end > value)
 		unit = memchr(units, toupper((unsigned char)end[-1]), sizeof(units) - 1);
@@ -184,12 +185,24 @@ static int set_memory(struct vm_config *c, const char *value, struct err *e)
 		end--;
 	}
 	if (!number_parse(value, end, &n))
+		return -EINVAL;
+	if (n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*out = n << shift;
+	return 0;
+}
+
+static int set_memory(struct vm_config *c, const char *value, struct err *e)
+{
+	uint64_t n;
+	int ret = vm_size_parse(&n, value);
+
+	if (ret == -EINVAL)
 		return err_set(e, -EINVAL, "memory '%.80s' is not a size: write it like 512M or 4G",
 			       value);
-	if (n > (VM_MEMORY_MAX >> shift))
+	if (ret || n > VM_MEMORY_MAX)
 		return err_set(e, -ERANGE, "memory %s is more than the largest machine, 32T",
 			       value);
-	n <<= shift;
 	if (n < VM_MEMORY_MIN)
 		return err_set(e, -ERANGE,
 			       "memory %s is %llu bytes, less than the smallest machine, 1M: "

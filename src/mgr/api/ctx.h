@@ -31,6 +31,11 @@ struct api_ctx {
 	struct api api;
 	/** Whether the caller may have what a configuration names on the host. Optional. */
 	int (*check_config)(const struct api_ctx *ctx, const json_t *config, struct err *e);
+	/** The project of a volume, by name or id; "*" where there is none. Optional. */
+	const char *(*volume_project)(const struct api_ctx *ctx, const char *name);
+	/** Who takes the bytes of a PUT. Optional. */
+	struct api_stream *(*upload)(struct api_ctx *ctx, struct api_request *r,
+				     const char *arg[]);
 	uint64_t requests, requests_seen; /* since the start; by the look for idleness */
 	/* Of the request that is being handled. */
 	struct identity who;

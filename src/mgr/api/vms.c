@@ -282,10 +282,27 @@ void h_vm_verb(struct api_ctx *ctx, struct api_request *r, const char *arg[])
 
 	if (!vm)
 		return;
-	if (vm_verb_parse(&verb, arg[1], &e) || verb == VM_DO_RENAME || verb == VM_DO_SET)
+	/* Those that need more than to operate have routes of their own. */
+	if (vm_verb_parse(&verb, arg[1], &e) || verb >= VM_DO_RM)
 		api_fail(r, API_NOT_FOUND, "a VM has no verb '%s'", arg[1]);
 	else if (verb_args(r, &args))
 		do_verb(ctx, r, vm, verb, &args);
+}
+
+void h_vm_undelete(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+{
+	struct vm *vm = find(ctx, r, arg[0]);
+
+	if (vm)
+		do_verb(ctx, r, vm, VM_DO_UNDELETE, NULL);
+}
+
+void h_vm_purge(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+{
+	struct vm *vm = find(ctx, r, arg[0]);
+
+	if (vm)
+		do_verb(ctx, r, vm, VM_DO_PURGE, NULL);
 }
 
 #define WAIT_ENDED VM_STATE_COUNT /* any state without a process */
