@@ -170,6 +170,17 @@ static bool etag_of(struct api_request *r, uint64_t *etag)
 	return false;
 }
 
+/* What the state allows, for the answer to what it does not. */
+static json_t *allowed_verbs(enum vm_state s)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < VM_EVENT_COUNT; i++)
+		if (vm_event_is_verb((enum vm_event)i) && vm_step(s, (enum vm_event)i).allowed)
+			json_array_append_new(list, json_string(vm_event_name((enum vm_event)i)));
+	return json_pack("{s:s, s:o}", "state", vm_state_name(s), "allowed", list);
+}
+
 void h_vm_patch(struct api_ctx *ctx, struct api_request *r, const char *arg[])
 {
 	struct vm *vm = find(ctx, r, arg[0]);
@@ -187,21 +198,12 @@ void h_vm_patch(struct api_ctx *ctx, struct api_request *r, const char *arg[])
 	if (!ret)
 		ret = mgr_change(ctx->mgr, &ctx->by, vm, body, etag, &e);
 	json_decref(body);
-	if (ret)
+	if (ret == -EBUSY)
+		api_fail_with(r, API_WRONG_STATE, e.msg, allowed_verbs(vm->life.state));
+	else if (ret)
 		api_fail_err(r, &e);
 	else
 		reply_vm(r, 200, vm);
-}
-
-/* What the state allows, for the answer to what it does not. */
-static json_t *allowed_verbs(enum vm_state s)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < VM_EVENT_COUNT; i++)
-		if (vm_event_is_verb((enum vm_event)i) && vm_step(s, (enum vm_event)i).allowed)
-			json_array_append_new(list, json_string(vm_event_name((enum vm_event)i)));
-	return json_pack("{s:s, s:o}", "state", vm_state_name(s), "allowed", list);
 }
 
 static void do_verb(struct api_ctx *ctx, struct api_request *r, struct vm *vm, enum vm_event verb,

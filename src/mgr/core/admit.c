@@ -49,7 +49,7 @@ static void obey(struct mgr *m, struct vm *vm)
 
 	vm->order = SCHED_DO_NOTHING;
 	if (o == SCHED_DO_START) {
-		if (vm->life.state == VM_STARTING)
+		if (vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING)
 			mgr_launch(m, vm);
 	} else if (o == SCHED_DO_PAUSE) {
 		mgr_verb_self(m, vm, VM_DO_PAUSE, "its time slice is over, others run");

@@ -329,16 +329,20 @@ fail:
 	return ret;
 }
 
-static int check_change(struct mgr *m, struct vm *vm, struct vm *fresh, struct err *e)
+static int check_change(struct mgr *m, struct vm *vm, struct vm *fresh, const json_t *body,
+			struct err *e)
 {
+	bool renames = strcmp(vm->name, fresh->name) != 0;
+	bool sets = json_object_size(body) > (json_object_get(body, "name") ? 1u : 0u);
 	int ret = check_name(m, vm, fresh->name, e);
 
-	if (!ret && strcmp(vm->name, fresh->name) != 0 &&
-	    !vm_step(vm->life.state, VM_DO_RENAME).allowed)
+	if (ret)
+		return ret;
+	if (renames && !vm_step(vm->life.state, VM_DO_RENAME).allowed)
 		return vm_step_refused(vm->name, vm->life.state, VM_DO_RENAME, e);
-	if (!ret && !vm_step(vm->life.state, VM_DO_SET).allowed)
+	if ((sets || !renames) && !vm_step(vm->life.state, VM_DO_SET).allowed)
 		return vm_step_refused(vm->name, vm->life.state, VM_DO_SET, e);
-	return ret ? ret : mgr_check_quota(m, fresh, e);
+	return mgr_check_quota(m, fresh, e);
 }
 
 /* The new values go into the store first, under the old struct's identity. */
@@ -376,7 +380,7 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 		return err_set(e, -ENOMEM, "no memory for the change");
 	ret = vm_decode(fresh, body, VM_FROM_CHANGE, e);
 	if (!ret)
-		ret = check_change(m, vm, fresh, e);
+		ret = check_change(m, vm, fresh, body, e);
 	if (!ret)
 		ret = write_change(m, by, vm, fresh, e);
 	if (ret) {

@@ -63,6 +63,8 @@ void mgr_report(struct mgr *m, struct vm *vm, enum vm_event ev)
 		return;
 	vm->life.state = step.next;
 	mgr_note(m, vm);
+	if (step.action == VM_ACT_DROP && m->runner->ops->drop)
+		m->runner->ops->drop(m->runner, vm->id);
 	settle(m, vm, ev);
 }
 
@@ -249,7 +251,8 @@ static void ended(struct mgr *m, struct vm *vm, const struct run_end *end)
 		vm->life.restarts = 0;
 	clean(m, vm);
 	record_end(m, vm, end);
-	if (vm->life.state == VM_STARTING && !vm->life.stop_wanted) {
+	if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
+	    !vm->life.stop_wanted) {
 		mgr_report(m, vm, VM_IS_FAILED);
 		if (vm->life.restarts && restart_wanted(vm, true))
 			restart_later(m, vm);
@@ -274,7 +277,25 @@ static void on_ended(void *ctx, const char *id, const struct run_end *end)
 		ended(ctx, vm, end);
 }
 
+static void on_saved(void *ctx, const char *id, const struct err *why_not)
+{
+	struct mgr *m = ctx;
+	struct vm *vm = mgr_find_id(m, id);
+
+	if (!vm)
+		return;
+	if (why_not) {
+		mgr_request_failed(m, vm, why_not->msg);
+		return;
+	}
+	say(vm, "its state is on disk");
+	clean(m, vm);
+	mgr_report(m, vm, VM_IS_SAVED);
+	mgr_admit_next(m);
+}
+
 const struct runner_client mgr_runner_client = {
+	.saved = on_saved,
 	.hello = on_hello,
 	.state = on_state,
 	.ended = on_ended,
@@ -291,7 +312,8 @@ static void recover_one(struct mgr *m, struct vm *vm)
 		ret = m->runner->ops->adopt(m->runner, vm->id, &end, &e);
 		if (!ret)
 			return;
-		if (vm->life.state == VM_STARTING && !vm->life.run.pid && ret == -ESRCH) {
+		if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
+		    !vm->life.run.pid && ret == -ESRCH) {
 			/* Asked for, acknowledged, not begun. */
 			clean(m, vm);
 			mgr_admit(m, vm);

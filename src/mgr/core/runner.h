@@ -56,6 +56,8 @@ struct run_end {
 struct runner_client {
 	void (*hello)(void *ctx, const char *id, const struct run_hello *h);
 	void (*state)(void *ctx, const char *id, bool paused);
+	/** save() is done: the state is whole on disk, ended() follows; or it could not be. */
+	void (*saved)(void *ctx, const char *id, const struct err *why_not);
 	void (*ended)(void *ctx, const char *id, const struct run_end *end);
 	void *ctx;
 };
@@ -78,6 +80,12 @@ struct runner_ops {
 	 */
 	int (*send)(struct runner *r, const char *id, const struct control_request *q,
 		    runner_reply_fn fn, void *ctx, struct err *e);
+	/** Pause it, write its state to disk, and end it; saved() follows. Optional: NULL. */
+	int (*save)(struct runner *r, const char *id, struct err *e);
+	/** spawn() from the state that save() wrote. There where save() is. */
+	int (*load)(struct runner *r, const struct run_spec *s, struct err *e);
+	/** Remove the state that save() wrote. There where save() is. */
+	void (*drop)(struct runner *r, const char *id);
 	/** End it now; ended() follows. Nothing where there is none. */
 	void (*kill)(struct runner *r, const char *id);
 	/** Give back what a process had on the host. It has ended, or is ended by this. */

@@ -42,6 +42,14 @@ static void ask(struct mgr *m, struct vm *vm, enum control_do what)
 		mgr_request_failed(m, vm, e.msg);
 }
 
+static void save(struct mgr *m, struct vm *vm)
+{
+	struct err e = { 0 };
+
+	if (m->runner->ops->save(m->runner, vm->id, &e))
+		mgr_request_failed(m, vm, e.msg);
+}
+
 void mgr_launch(struct mgr *m, struct vm *vm)
 {
 	struct vm_config c;
@@ -65,7 +73,9 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 		ret = m->resolve(m->host_ctx, vm, &c, &e);
 	if (!ret && m->attach)
 		ret = m->attach(m->host_ctx, vm, &spec.tap_fd, &e);
-	if (!ret)
+	if (!ret && vm->life.state == VM_RESUMING)
+		ret = m->runner->ops->load(m->runner, &spec, &e);
+	else if (!ret)
 		ret = m->runner->ops->spawn(m->runner, &spec, &e);
 	if (spec.tap_fd >= 0)
 		fd_close(&spec.tap_fd);
@@ -90,6 +100,7 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action,
 {
 	switch (action) {
 	case VM_ACT_SPAWN:
+	case VM_ACT_LOAD:
 		mgr_admit(m, vm);
 		break;
 	case VM_ACT_CANCEL:
@@ -102,10 +113,7 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action,
 		ask(m, vm, CONTROL_RESUME);
 		break;
 	case VM_ACT_SAVE:
-		mgr_request_failed(m, vm, "this holmd cannot save a running VM yet");
-		break;
-	case VM_ACT_LOAD:
-		mgr_start_failed(m, vm, "this holmd cannot load saved states yet");
+		save(m, vm);
 		break;
 	case VM_ACT_SHUTDOWN:
 	case VM_ACT_REBOOT:
@@ -113,6 +121,10 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action,
 		break;
 	case VM_ACT_RESET:
 		ask(m, vm, CONTROL_RESET);
+		break;
+	case VM_ACT_DROP:
+		if (m->runner->ops->drop)
+			m->runner->ops->drop(m->runner, vm->id);
 		break;
 	case VM_ACT_KILL:
 		loop_timer_disarm(&vm->grace);
@@ -150,7 +162,7 @@ static void intend(struct vm *vm, enum vm_event verb, const struct mgr_verb_args
 
 static bool needs_time(enum vm_action a)
 {
-	return a != VM_ACT_NONE && a != VM_ACT_RECORD && a != VM_ACT_PURGE;
+	return a != VM_ACT_NONE && a != VM_ACT_RECORD && a != VM_ACT_PURGE && a != VM_ACT_DROP;
 }
 
 static int purge(struct mgr *m, struct vm *vm, const struct audit_entry *a, struct err *e)
@@ -172,6 +184,8 @@ static int check_verb(struct mgr *m, const struct vm *vm, enum vm_event verb, st
 {
 	const struct vm *other;
 
+	if (verb == VM_DO_SUSPEND && !m->runner->ops->save)
+		return err_set(e, -EOPNOTSUPP, "this Holm cannot save a running VM's state yet");
 	if (verb != VM_DO_UNDELETE)
 		return 0;
 	other = mgr_find(m, vm->name);
