@@ -12,7 +12,7 @@ diff -u "$top/docs/CLI.md" "$tmp/CLI.md" || {
 	echo "docs/CLI.md is old; run: build/bin/holm gen-docs markdown >docs/CLI.md"
 	exit 1
 }
-for c in '' run doctor version help completion man; do
+for c in '' run doctor sched version help completion man; do
 	# shellcheck disable=SC2086
 	"$holm" man $c >"$tmp/page"
 	grep -q '^\.SH EXIT STATUS' "$tmp/page"
