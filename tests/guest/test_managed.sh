@@ -7,7 +7,7 @@ set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 . "$TOP/tests/guest/lib.sh"
 # The guest counts, does what is typed, and powers off when the power button is pressed, which is
-# a key of an input device.
+# a key on an input device of its own.
 mkdir "$TMP/managed.d"
 cp "$GUEST"/tree/lib/modules/*/kernel/drivers/acpi/button.ko \
 	"$GUEST"/tree/lib/modules/*/kernel/drivers/input/evdev.ko "$TMP/managed.d"
@@ -15,7 +15,9 @@ guest_script managed <<'END'
 stty -echo
 insmod /evdev.ko
 insmod /button.ko
-(dd if=/dev/input/event0 bs=24 count=1 >/dev/null 2>&1 && poweroff -f) &
+for keys in /dev/input/event*; do
+	(dd if=$keys bs=24 count=1 >/dev/null 2>&1 && poweroff -f) &
+done
 (
 	n=0
 	while :; do
