@@ -206,7 +206,7 @@ def test_paused_start(vm, c):
 
 
 def test_pause(c, r):
-    r.wait(r'count 5\b')
+    r.wait(r'count 5\r')
     up = float(r.wait(r'up ([\d.]+)').group(1))
     p = c.do('pause')
     check('pause', 'ok' in p and (c.event('state', 5) or {}).get('state') == 'paused', p)
@@ -380,7 +380,7 @@ def test_balloon(c):
 def test_reset(c, r):
     r.text = ''
     p = c.do('reset')
-    check('reset', 'ok' in p and r.wait(r'count 1\b', 20), r.text[-300:])
+    check('reset', 'ok' in p and r.wait(r'count 1\r', 20), r.text[-300:])
     check('the process is the same', c.do('stats')['ok']['resets'] == 1)
 
 
