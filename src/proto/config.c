@@ -103,7 +103,7 @@ static int bool_parse(const char *what, const char *value, bool *out, struct err
 	return err_set(e, -EINVAL, "%s '%s' is neither true nor false", what, value);
 }
 
-static int set_name(struct vm_config *c, const char *value, struct err *e)
+int vm_name_check(const char *what, const char *value, struct err *e)
 {
 	size_t len = strlen(value);
 	size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -111,9 +111,16 @@ static int set_name(struct vm_config *c, const char *value, struct err *e)
 
 	if (!len || len > VM_NAME_MAX || good != len || value[0] == '-' || value[0] == '.')
 		return err_set(e, -EINVAL,
-			       "name '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'",
+			       "%s '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'", what,
 			       value, VM_NAME_MAX);
-	return store(&c->name, value, e);
+	return 0;
+}
+
+static int set_name(struct vm_config *c, const char *value, struct err *e)
+{
+	int ret = vm_name_check("name", value, e);
+
+	return ret ? ret : store(&c->name, value, e);
 }
 
 static int set_engine(struct vm_config *c, const char *value, struct err *e)
@@ -152,7 +159,7 @@ static int set_cpus(struct vm_config *c, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_memory(struct vm_config *c, const char *value, struct err *e)
+int vm_size_parse(uint64_t *out, const char *value)
 {
 	static const char units[] = "KMGT";
 	const char *end = value + strlen(value);
@@ -162,7 +169,8 @@ static int set_memory(struct vm_config *c, const char *value, struct err *e)
 
 	if (end - value >= 3 && !strcmp(end - 2, "iB"))
 		end -= 2;
-	else if (end - value >= 2 && (end[-1] == 'B' || end[-1] == 'b') && !isdigit(end[-2]))
+	else if (end - value >= 2 && (end[-1] == 'B' || end[-1] == 'b') &&
+		 !isdigit((unsigned char)end[-2]))
 		end -= 1;
 	if (end > value)
 		unit = memchr(units, toupper((unsigned char)end[-1]), sizeof(units) - 1);
@@ -171,12 +179,24 @@ static int set_memory(struct vm_config *c, const char *value, struct err *e)
 		end--;
 	}
 	if (!number_parse(value, end, &n))
+		return -EINVAL;
+	if (n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*out = n << shift;
+	return 0;
+}
+
+static int set_memory(struct vm_config *c, const char *value, struct err *e)
+{
+	uint64_t n;
+	int ret = vm_size_parse(&n, value);
+
+	if (ret == -EINVAL)
 		return err_set(e, -EINVAL, "memory '%.80s' is not a size: write it like 512M or 4G",
 			       value);
-	if (n > (VM_MEMORY_MAX >> shift))
+	if (ret || n > VM_MEMORY_MAX)
 		return err_set(e, -ERANGE, "memory %s is more than the largest machine, 32T",
 			       value);
-	n <<= shift;
 	if (n < VM_MEMORY_MIN)
 		return err_set(e, -ERANGE,
 			       "memory %s is %llu bytes, less than the smallest machine, 1M: "

@@ -135,6 +135,12 @@ int vm_config_decode(struct vm_config *c, const char *json, size_t len, const ch
  */
 char *vm_config_encode(const struct vm_config *c, bool internal);
 
+/** vm_name_check() - the rules of a VM's name, for whatever is named so; -EINVAL. */
+int vm_name_check(const char *what, const char *value, struct err *e) MUST_CHECK;
+
+/** vm_size_parse() - "512M", "4GiB" or bytes; -EINVAL (no size), -ERANGE (above 64 bits). */
+int vm_size_parse(uint64_t *out, const char *value) MUST_CHECK;
+
 /** vm_size_format() - @bytes as "512 MiB", "1.5 GiB"; @buf of at least 24 bytes. */
 const char *vm_size_format(char *buf, size_t len, uint64_t bytes);
 
