@@ -27,6 +27,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#define RELAY_ROUND_MS 50u
+
 static uint64_t now_ns(const struct http *h)
 {
 	const struct clock *c = loop_clock(h->loop);
@@ -43,11 +45,17 @@ static void pump(void *arg)
 	if (MHD_run(d->mhd) != MHD_YES)
 		log_guest(&d->http->noise, "api", "libmicrohttpd failed in a round");
 	if (MHD_get_timeout(d->mhd, &ms) != MHD_YES)
-		loop_timer_disarm(&d->timer);
-	else if (ms)
+		ms = UINT64_MAX;
+	/* Without a listening socket libmicrohttpd tells nobody that a WebSocket's relay ended, and
+	 * only its next round cleans up. There is an end to that: the connection's deadline. */
+	if (d->relays_ending)
+		ms = MIN(ms, (MHD_UNSIGNED_LONG_LONG)RELAY_ROUND_MS);
+	if (!ms)
+		loop_call_schedule(&d->again);
+	else if (ms != UINT64_MAX)
 		loop_timer_arm(&d->timer, now_ns(d->http) + ms * CLOCK_NS_PER_MS);
 	else
-		loop_call_schedule(&d->again);
+		loop_timer_disarm(&d->timer);
 }
 
 static void on_daemon(void *arg, int fd UNUSED, uint32_t events UNUSED)
@@ -119,9 +127,11 @@ static void conn_free(struct http_conn *c)
 {
 	struct http *h = c->http;
 
+	websocket_free(c->websocket);
+	if (c->relay_ending)
+		c->daemon->relays_ending--;
 	loop_timer_disarm(&c->deadline);
 	loop_fd_del(c->watch);
-	websocket_free(c->websocket);
 	if (c->stream)
 		http_stream_detach(c->stream);
 	c->peer->connections--;

@@ -27,6 +27,7 @@ struct http_daemon {
 	struct loop_fd *watch;
 	struct loop_call again;	 /* it has more to do at once */
 	struct loop_timer timer; /* or later */
+	unsigned relays_ending;	 /* connections that were WebSockets and are not cleaned up yet */
 };
 
 struct http_listener {
@@ -68,7 +69,7 @@ struct http_conn {
 	struct http_conn *prev, *next;
 	struct MHD_Connection *mhd;
 	int fd; /* libmicrohttpd's */
-	bool is_unix, suspended;
+	bool is_unix, suspended, relay_ending;
 	struct peer *peer;
 	struct api_peer id;
 	char certificate[65];

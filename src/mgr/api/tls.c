@@ -20,6 +20,22 @@
 #define PEM_MAX	   (1u << 20)
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:%SERVER_PRECEDENCE:%NO_TICKETS"
 
+/* libmicrohttpd would take a file without any certificate for a CA that signs nothing. */
+static int check_ca(const char *path, uint8_t *pem, size_t len, struct err *e)
+{
+	const gnutls_datum_t data = { .data = pem, .size = (unsigned)len };
+	gnutls_certificate_credentials_t cred;
+	int n;
+
+	if (gnutls_certificate_allocate_credentials(&cred) < 0)
+		return err_set(e, -ENOMEM, "no memory for certificates");
+	n = gnutls_certificate_set_x509_trust_mem(cred, &data, GNUTLS_X509_FMT_PEM);
+	gnutls_certificate_free_credentials(cred);
+	if (n <= 0)
+		return err_set(e, -EINVAL, "%s holds no PEM certificate of a CA", path);
+	return 0;
+}
+
 int http_tls_start(struct http *h, const struct http_config *config, struct err *e)
 {
 	MEM_AUTO uint8_t *cert = NULL, *key = NULL, *ca = NULL;
@@ -31,6 +47,8 @@ int http_tls_start(struct http *h, const struct http_config *config, struct err 
 		ret = file_read(config->key_path, PEM_MAX, &key, &key_len, e);
 	if (!ret && config->client_ca_path)
 		ret = file_read(config->client_ca_path, PEM_MAX, &ca, &len, e);
+	if (!ret && ca)
+		ret = check_ca(config->client_ca_path, ca, len, e);
 	if (ret)
 		return ret;
 	opts[n++] = (struct MHD_OptionItem) { MHD_OPTION_HTTPS_MEM_CERT, 0, cert };

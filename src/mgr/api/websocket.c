@@ -26,6 +26,7 @@
 #define WEBSOCKET_ROUND	    65536u /* bytes in one direction before others have their turn */
 #define WEBSOCKET_QUEUE	    4u	   /* answers to pings that may wait before input does */
 #define WEBSOCKET_CLOSE_MS  5000u  /* for the peer's half of the closing handshake */
+#define WEBSOCKET_DRAIN_MS  200u   /* for the rest of what a peer that went has sent */
 #define KEY_LEN		    24u	   /* RFC 6455, 4.1: 16 bytes in base64 */
 
 struct websocket {
@@ -44,6 +45,7 @@ struct websocket {
 	size_t pending_len, pending_at;
 	size_t in_round, out_round;
 	uint8_t opcode; /* of the frame that is being received */
+	bool peer_gone; /* with TLS: its FIN is seen */
 	bool closing;	/* a close frame of ours is queued */
 	bool refused;	/* a text frame came */
 	bool ended;	/* the stream takes or gives no more */
@@ -105,7 +107,8 @@ static ssize_t on_send(wslay_event_context_ptr ctx, const uint8_t *buf, size_t l
 	ssize_t n = send(w->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n >= 0) {
-		http_conn_deadline(w->conn, w->conn->http->limits.send_ms);
+		if (!w->closing && !w->peer_gone)
+			http_conn_deadline(w->conn, w->conn->http->limits.send_ms);
 		return n;
 	}
 	wslay_event_set_error(ctx, errno == EAGAIN || errno == EINTR ? WSLAY_ERR_WOULDBLOCK
@@ -231,21 +234,26 @@ static int output(struct websocket *w)
 static void turn(void *arg)
 {
 	struct websocket *w = arg;
-	bool want_write;
-	uint32_t events;
+	uint32_t events = 0;
 
 	w->in_round = w->out_round = 0;
-	if (input(w) || output(w) ||
-	    (!wslay_event_want_read(w->ws) && !wslay_event_want_write(w->ws))) {
+	if (input(w)) {
+		/* libwslay may have a close frame that says why; then it is over. */
+		if (wslay_event_want_write(w->ws))
+			wslay_event_send(w->ws);
 		websocket_free(w);
 		return;
 	}
-	want_write = wslay_event_want_write(w->ws);
-	events = want_write || w->out_round >= WEBSOCKET_ROUND ? EPOLLOUT : 0;
+	if (output(w) || (!wslay_event_want_read(w->ws) && !wslay_event_want_write(w->ws))) {
+		websocket_free(w);
+		return;
+	}
+	if (wslay_event_want_write(w->ws) || w->out_round >= WEBSOCKET_ROUND)
+		events |= EPOLLOUT;
 	if (wslay_event_want_read(w->ws) && !w->pending_len &&
 	    wslay_event_get_queued_msg_count(w->ws) <= WEBSOCKET_QUEUE)
 		events |= EPOLLIN;
-	if (!want_write && !w->closing)
+	if (!(events & EPOLLOUT) && !w->closing && !w->peer_gone)
 		loop_timer_disarm(&w->conn->deadline);
 	else if (!loop_timer_armed(&w->conn->deadline))
 		http_conn_deadline(w->conn, w->conn->http->limits.send_ms);
@@ -264,6 +272,18 @@ static void on_socket(void *arg, int fd UNUSED, uint32_t events)
 		websocket_free(w);
 	else
 		turn(w);
+}
+
+/* With TLS: the peer's end of the connection. libmicrohttpd does not pass it on to the pair; what
+ * it has read before still has a moment to come through. */
+static void on_peer(void *arg, int fd UNUSED, uint32_t events UNUSED)
+{
+	struct websocket *w = arg;
+
+	loop_fd_del(w->conn->watch);
+	w->conn->watch = NULL;
+	w->peer_gone = true;
+	http_conn_deadline(w->conn, WEBSOCKET_DRAIN_MS);
 }
 
 static void websocket_woken(void *transport)
@@ -288,7 +308,9 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd UNUSED, void *con_c
 		w->extra_len = extra_len;
 	}
 	if ((extra_len && !w->extra) ||
-	    loop_fd_add(h->loop, fd, 0, on_socket, w, &w->watch, NULL)) {
+	    loop_fd_add(h->loop, fd, 0, on_socket, w, &w->watch, NULL) ||
+	    (fd != w->conn->fd &&
+	     loop_fd_add(h->loop, w->conn->fd, EPOLLRDHUP, on_peer, w, &w->conn->watch, NULL))) {
 		/* The deadline, which passes at once, frees it: not here, inside of the call. */
 		w->extra_len = 0;
 		http_conn_cut(w->conn);
@@ -354,6 +376,8 @@ void websocket_free(struct websocket *w)
 		return;
 	w->conn->websocket = NULL;
 	loop_fd_del(w->watch);
+	loop_fd_del(w->conn->watch);
+	w->conn->watch = NULL;
 	loop_call_cancel(&w->wake);
 	w->src->wake = NULL;
 	w->src->ops->close(w->src);
@@ -361,6 +385,10 @@ void websocket_free(struct websocket *w)
 	if (w->urh) {
 		MHD_upgrade_action(w->urh, MHD_UPGRADE_ACTION_CLOSE);
 		loop_call_schedule(&w->conn->daemon->again);
+		w->conn->relay_ending = true;
+		w->conn->daemon->relays_ending++;
+		/* With TLS libmicrohttpd now waits for the peer to close. */
+		http_conn_deadline(w->conn, WEBSOCKET_CLOSE_MS);
 	}
 	free(w->extra);
 	free(w);

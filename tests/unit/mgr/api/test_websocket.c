@@ -211,12 +211,12 @@ static void bad_frames_end_it(void **state UNUSED)
 		size_t len;
 		unsigned code;
 	} bad[] = {
-		{ "\x82\x01x", 3, 1002 },			  /* not masked */
-		{ "\xc2\x81\0\0\0\0x", 7, 1002 },		  /* a reserved bit */
-		{ "\x83\x81\0\0\0\0x", 7, 1002 },		  /* no such opcode */
-		{ "\x81\x81\0\0\0\0x", 7, 1003 },		  /* text */
-		{ "\x80\x81\0\0\0\0x", 7, 1002 },		  /* goes on with nothing */
-		{ "\x82\xff\0\0\0\0\0\1\0\1\0\0\0\0", 14, 1009 }, /* 65537 bytes */
+		{ "\x82\x01x", 3, 1002 },			   /* not masked */
+		{ "\xc2\x81\0\0\0\0x", 7, 1002 },		   /* a reserved bit */
+		{ "\x83\x81\0\0\0\0x", 7, 1002 },		   /* no such opcode */
+		{ "\x81\x81\0\0\0\0x", 7, 1003 },		   /* text */
+		{ "\x80\x81\0\0\0\0x", 7, 1002 },		   /* goes on with nothing */
+		{ "\x82\xff\0\0\0\0\0\1\0\1\0\0\0\0x", 15, 1009 }, /* 65537 bytes */
 	};
 	struct httptest t;
 	int fd;
