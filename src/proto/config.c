@@ -152,7 +152,7 @@ static int set_cpus(struct vm_config *c, const char *value, struct err *e)
 	return 0;
 }
 
-static int set_memory(struct vm_config *c, const char *value, struct err *e)
+int vm_size_parse(uint64_t *out, const char *what, const char *value, struct err *e)
 {
 	static const char units[] = "KMGT";
 	const char *end = value + strlen(value);
@@ -171,12 +171,25 @@ static int set_memory(struct vm_config *c, const char *value, struct err *e)
 		end--;
 	}
 	if (!number_parse(value, end, &n))
-		return err_set(e, -EINVAL, "memory '%.80s' is not a size: write it like 512M or 4G",
+		return err_set(e, -EINVAL, "%s '%.80s' is not a size: write it like 512M or 4G",
+			       what, value);
+	if (n > ((uint64_t)INT64_MAX >> shift))
+		return err_set(e, -ERANGE, "%s %.80s is too large: more than 8388607T", what,
 			       value);
-	if (n > (VM_MEMORY_MAX >> shift))
+	*out = n << shift;
+	return 0;
+}
+
+static int set_memory(struct vm_config *c, const char *value, struct err *e)
+{
+	uint64_t n;
+	int ret = vm_size_parse(&n, "memory", value, e);
+
+	if (ret)
+		return ret;
+	if (n > VM_MEMORY_MAX)
 		return err_set(e, -ERANGE, "memory %s is more than the largest machine, 32T",
 			       value);
-	n <<= shift;
 	if (n < VM_MEMORY_MIN)
 		return err_set(e, -ERANGE,
 			       "memory %s is %llu bytes, less than the smallest machine, 1M: "

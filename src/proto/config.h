@@ -135,6 +135,14 @@ int vm_config_decode(struct vm_config *c, const char *json, size_t len, const ch
  */
 char *vm_config_encode(const struct vm_config *c, bool internal);
 
+/**
+ * vm_size_parse() - bytes from "512M", "4GiB" or "1048576".
+ * @what: names the value in sentences, "memory"
+ *
+ * Return: 0, -EINVAL or -ERANGE (above INT64_MAX) with a sentence; *@out stays on failure.
+ */
+int vm_size_parse(uint64_t *out, const char *what, const char *value, struct err *e) MUST_CHECK;
+
 /** vm_size_format() - @bytes as "512 MiB", "1.5 GiB"; @buf of at least 24 bytes. */
 const char *vm_size_format(char *buf, size_t len, uint64_t bytes);
 
