@@ -22,8 +22,8 @@ static const struct column lease_columns[] = {
 static const struct cmd_option create_options[] = {
 	{ .name = "kind",
 	  .arg = "nat|isolated|bridged",
-	  .help = "nat: VMs reach the outside through the host; isolated: only each other; "
-		  "bridged: a bridge that exists already",
+	  .help = "With nat, VMs reach the outside through the host; isolated, only each other; "
+		  "bridged joins them to a bridge that exists already",
 	  .json = "kind",
 	  .values = "nat isolated bridged" },
 	{ .name = "subnet",

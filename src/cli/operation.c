@@ -28,7 +28,7 @@ static void show(struct progress *p, json_t *op)
 {
 	double done = json_number_value(json_object_get(op, "progress"));
 
-	if (done > 0)
+	if (done > 0 && !strcmp(json_string_value(json_object_get(op, "state")), "running"))
 		progress_update(p, (uint64_t)(done <= 1 ? done * 1000 : done * 10), 1000);
 }
 

@@ -70,7 +70,7 @@ char *text_clean(const char *s, size_t len, const char *keep)
 	return copy;
 }
 
-size_t text_width(const char *s)
+static size_t wide_width(const char *s)
 {
 	/* The locale of the user may not be UTF-8; what we print is. */
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
@@ -88,6 +88,15 @@ size_t text_width(const char *s)
 		freelocale(utf8);
 	}
 	return width;
+}
+
+size_t text_width(const char *s)
+{
+	size_t plain = 0;
+
+	while (s[plain] >= 0x20 && s[plain] < 0x7f)
+		plain++;
+	return s[plain] ? wide_width(s) : plain;
 }
 
 const char *text_size(char *buf, size_t len, uint64_t bytes)
