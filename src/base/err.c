@@ -70,6 +70,7 @@ enum holm_exit err_exit_code(int code)
 		{ EADDRINUSE, HOLM_EXIT_BUSY },
 		{ EAGAIN, HOLM_EXIT_BUSY },
 		{ EEXIST, HOLM_EXIT_BUSY },
+		{ ETIMEDOUT, HOLM_EXIT_BUSY },
 		{ ENODEV, HOLM_EXIT_ENGINE },
 		{ ENOTSUP, HOLM_EXIT_ENGINE },
 		{ ENOMEM, HOLM_EXIT_RESOURCE },
@@ -78,6 +79,7 @@ enum holm_exit err_exit_code(int code)
 		{ ENFILE, HOLM_EXIT_RESOURCE },
 		{ EACCES, HOLM_EXIT_RESOURCE },
 		{ EPERM, HOLM_EXIT_RESOURCE },
+		{ ECONNREFUSED, HOLM_EXIT_RESOURCE },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)

@@ -54,37 +54,72 @@ static void print_option_head(FILE *f, const struct cmd_option *o)
 static void print_synopsis(FILE *f, const struct cmd *c)
 {
 	fprintf(f, "holm %s", c->name);
-	if (c->n_options)
+	if (c->sets)
 		fputs(" [OPTION...]", f);
 	if (c->args)
 		fprintf(f, " %s", c->args);
 }
 
-void docs_print_help(FILE *f, const struct cmd *c)
+static void print_names(FILE *f, const struct cmd_table *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct cmd *c = &t->rows[i];
+		int width = t->noun ? 24 : 12;
+
+		if (c->hidden)
+			continue;
+		fprintf(f, "  %-*s %s", width, c->name, c->summary);
+		if (c->alias)
+			fprintf(f, " (also: %s)", c->alias);
+		fputc('\n', f);
+	}
+}
+
+void docs_print_noun(FILE *f, const struct cmd_table *t)
+{
+	fprintf(f, "usage: holm %s COMMAND [ARGUMENT...]\n\n%s.\n\n", t->noun, t->summary);
+	print_names(f, t);
+	fprintf(f, "\n'holm help %s COMMAND' explains one of them.\n", t->noun);
+}
+
+static void print_all_names(FILE *f)
 {
 	size_t n;
-	const struct cmd *table = cmd_table(&n);
+	const struct cmd_table *const *t = cmd_tables(&n);
+
+	fputs("usage: holm COMMAND [ARGUMENT...]\n", f);
+	for (size_t i = 0; i < n; i++)
+		if (!t[i]->noun) {
+			fprintf(f, "\n%s:\n", t[i]->summary);
+			print_names(f, t[i]);
+		}
+	fputs("\nWith a verb of their own:\n", f);
+	for (size_t i = 0; i < n; i++)
+		if (t[i]->noun)
+			fprintf(f, "  %-12s %s\n", t[i]->noun, t[i]->summary);
+	fputs("\n'holm help COMMAND' explains one of them.\n", f);
+}
+
+void docs_print_help(FILE *f, const struct cmd *c)
+{
+	const struct cmd_option *o;
 
 	if (!c) {
-		fputs("usage: holm COMMAND [ARGUMENT...]\n\n", f);
-		for (size_t i = 0; i < n; i++)
-			if (!table[i].hidden)
-				fprintf(f, "  %-12s %s\n", table[i].name, table[i].summary);
-		fputs("\n'holm help COMMAND' explains one of them.\n", f);
+		print_all_names(f);
 		return;
 	}
 	fputs("usage: ", f);
 	print_synopsis(f, c);
 	fprintf(f, "\n\n%s.\n", c->summary);
+	if (c->alias)
+		fprintf(f, "\n'holm %s' is the same.\n", c->alias);
 	if (c->text) {
 		fputc('\n', f);
 		print_folded(f, c->text, 0);
 	}
-	if (c->n_options)
+	if (c->sets)
 		fputs("\noptions:\n", f);
-	for (size_t i = 0; i < c->n_options; i++) {
-		const struct cmd_option *o = &c->options[i];
-
+	for (size_t i = 0; (o = cmd_option_at(c, i)); i++) {
 		if (o->hidden)
 			continue;
 		fputs("  ", f);
@@ -94,18 +129,10 @@ void docs_print_help(FILE *f, const struct cmd *c)
 	}
 }
 
-static void markdown_command(FILE *f, const struct cmd *c)
+static void markdown_options(FILE *f, const struct cmd_options *set)
 {
-	fprintf(f, "\n## holm %s\n\n%s.\n\n    ", c->name, c->summary);
-	print_synopsis(f, c);
-	fputc('\n', f);
-	if (c->text)
-		fprintf(f, "\n%s\n", c->text);
-	if (!c->n_options)
-		return;
-	fputs("\n| option | meaning |\n|---|---|\n", f);
-	for (size_t i = 0; i < c->n_options; i++) {
-		const struct cmd_option *o = &c->options[i];
+	for (size_t i = 0; i < set->n; i++) {
+		const struct cmd_option *o = &set->list[i];
 
 		if (o->hidden)
 			continue;
@@ -123,19 +150,79 @@ static void markdown_command(FILE *f, const struct cmd *c)
 	}
 }
 
+static void markdown_command(FILE *f, const struct cmd *c)
+{
+	bool own = false, shared = false;
+
+	fprintf(f, "\n## holm %s\n\n%s.\n\n    ", c->name, c->summary);
+	print_synopsis(f, c);
+	fputc('\n', f);
+	if (c->alias)
+		fprintf(f, "\n`holm %s` is the same.\n", c->alias);
+	if (c->text)
+		fprintf(f, "\n%s\n", c->text);
+	for (size_t i = 0; c->sets && c->sets[i]; i++) {
+		if (c->sets[i]->title)
+			continue;
+		if (!own)
+			fputs("\n| option | meaning |\n|---|---|\n", f);
+		own = true;
+		markdown_options(f, c->sets[i]);
+	}
+	for (size_t i = 0; c->sets && c->sets[i]; i++)
+		if (c->sets[i]->title) {
+			fprintf(f, "%s%s",
+				shared ? ", "
+				: own  ? "\nAlso: "
+				       : "\nTakes: ",
+				c->sets[i]->title);
+			shared = true;
+		}
+	if (shared)
+		fputs(".\n", f);
+}
+
+/* Each set that has a title, once. */
+static void markdown_shared(FILE *f)
+{
+	const struct cmd_options *done[16];
+	size_t n, n_done = 0;
+	const struct cmd_table *const *t = cmd_tables(&n);
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < t[i]->n; j++) {
+			const struct cmd *c = &t[i]->rows[j];
+
+			for (size_t k = 0; c->sets && c->sets[k]; k++) {
+				bool again = !c->sets[k]->title;
+
+				for (size_t d = 0; d < n_done; d++)
+					again |= done[d] == c->sets[k];
+				if (again || n_done == ARRAY_SIZE(done))
+					continue;
+				done[n_done++] = c->sets[k];
+				fprintf(f, "\n## Shared: %s\n\n| option | meaning |\n|---|---|\n",
+					c->sets[k]->title);
+				markdown_options(f, c->sets[k]);
+			}
+		}
+}
+
 void docs_print_markdown(FILE *f)
 {
 	size_t n, n_exits;
-	const struct cmd *table = cmd_table(&n);
+	const struct cmd_table *const *t = cmd_tables(&n);
 	const struct cmd_exit *x = cmd_exits(&n_exits);
 
 	fputs("# The command line\n\n"
-	      "Generated from the command table in `src/cli/commands.c` by "
+	      "Generated from the command tables in `src/cli` by "
 	      "`holm gen-docs markdown`; do not edit.\n",
 	      f);
 	for (size_t i = 0; i < n; i++)
-		if (!table[i].hidden)
-			markdown_command(f, &table[i]);
+		for (size_t j = 0; j < t[i]->n; j++)
+			if (!t[i]->rows[j].hidden)
+				markdown_command(f, &t[i]->rows[j]);
+	markdown_shared(f);
 	fputs("\n## Exit codes\n\n| code | meaning |\n|---|---|\n", f);
 	for (size_t i = 0; i < n_exits; i++)
 		fprintf(f, "| %d | %s |\n", (int)x[i].code, x[i].meaning);
@@ -143,6 +230,17 @@ void docs_print_markdown(FILE *f)
 	fputs("\nErrors are one sentence on standard error that says what is wrong, with which "
 	      "object, and what to do.\n",
 	      f);
+}
+
+void docs_print_names(FILE *f)
+{
+	size_t n;
+	const struct cmd_table *const *t = cmd_tables(&n);
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < t[i]->n; j++)
+			if (!t[i]->rows[j].hidden)
+				fprintf(f, "%s\n", t[i]->rows[j].name);
 }
 
 /* Text in roff: a dash is "\-", and a line must not begin with a dot or a quote. */
@@ -193,36 +291,56 @@ static void roff_title(FILE *f, const char *name)
 	fputs(" 1 \"\" \"holm " HOLM_VERSION "\" \"Holm\"\n.SH NAME\n", f);
 }
 
-void docs_print_man(FILE *f, const struct cmd *c)
+/* A name with dashes for its spaces, as files and pages have it. */
+static void page_name(char *buf, size_t len, const char *name)
+{
+	snprintf(buf, len, "holm-%s", name);
+	for (char *p = buf; *p; p++)
+		if (*p == ' ')
+			*p = '-';
+}
+
+static void roff_overview(FILE *f)
 {
 	size_t n;
-	const struct cmd *table = cmd_table(&n);
+	const struct cmd_table *const *t = cmd_tables(&n);
+	char name[64];
+
+	roff_title(f, "holm");
+	fputs("holm \\- run virtual machines\n.SH SYNOPSIS\n.B holm\n.I COMMAND\n"
+	      "[\\fIARGUMENT\\fR...]\n.SH COMMANDS\n",
+	      f);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < t[i]->n; j++) {
+			if (t[i]->rows[j].hidden)
+				continue;
+			page_name(name, sizeof(name), t[i]->rows[j].name);
+			fprintf(f, ".TP\n.BR %s (1)\n%s.\n", name, t[i]->rows[j].summary);
+		}
+	roff_exits(f);
+}
+
+void docs_print_man(FILE *f, const struct cmd *c)
+{
+	const struct cmd_option *o;
 	char name[64];
 
 	if (!c) {
-		roff_title(f, "holm");
-		fputs("holm \\- run virtual machines\n.SH SYNOPSIS\n.B holm\n.I COMMAND\n"
-		      "[\\fIARGUMENT\\fR...]\n.SH COMMANDS\n",
-		      f);
-		for (size_t i = 0; i < n; i++) {
-			if (table[i].hidden)
-				continue;
-			fprintf(f, ".TP\n.BR holm-%s (1)\n%s.\n", table[i].name, table[i].summary);
-		}
-		roff_exits(f);
+		roff_overview(f);
 		return;
 	}
-	snprintf(name, sizeof(name), "holm-%s", c->name);
+	page_name(name, sizeof(name), c->name);
 	roff_title(f, name);
-	fprintf(f, "holm\\-%s \\- %s\n.SH SYNOPSIS\n", c->name, c->summary);
+	roff_text(f, name);
+	fprintf(f, " \\- %s\n.SH SYNOPSIS\n", c->summary);
 	print_synopsis(f, c);
 	fputs("\n.SH DESCRIPTION\n", f);
 	roff_paragraphs(f, c->text ? c->text : c->summary);
-	if (c->n_options)
+	if (c->alias)
+		fprintf(f, ".PP\n.B holm %s\nis the same.\n", c->alias);
+	if (c->sets)
 		fputs(".SH OPTIONS\n", f);
-	for (size_t i = 0; i < c->n_options; i++) {
-		const struct cmd_option *o = &c->options[i];
-
+	for (size_t i = 0; (o = cmd_option_at(c, i)); i++) {
 		if (o->hidden)
 			continue;
 		fputs(".TP\n", f);

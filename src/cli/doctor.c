@@ -228,7 +228,7 @@ static json_t *probe(struct err *e)
 	ssize_t n;
 	pid_t pid;
 
-	if (!text || vmm_path(path, sizeof(path), e))
+	if (!text || program_path(path, sizeof(path), "holm-vmm", e))
 		return NULL;
 	if (pipe2(pipe_fd, O_CLOEXEC)) {
 		err_set(e, -errno, "cannot make a pipe: %s", strerror(errno));

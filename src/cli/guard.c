@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 /* Ends as the VMM did. */
-static _Noreturn void end_like(int status)
+static _Noreturn void end_like(const char *what, int status)
 {
 	sigset_t none;
 
 	if (WIFEXITED(status))
 		exit(WEXITSTATUS(status));
-	fprintf(stderr, "holm: error: the VM was killed: %s%s\n", strsignal(WTERMSIG(status)),
+	fprintf(stderr, "holm: error: %s was killed: %s%s\n", what, strsignal(WTERMSIG(status)),
 		WTERMSIG(status) == SIGSYS ? " by its sandbox; this is a bug of Holm's" : "");
 	signal(WTERMSIG(status), SIG_DFL);
 	sigemptyset(&none);
@@ -34,7 +34,8 @@ static _Noreturn void end_like(int status)
  * Signals that someone sent to us alone go on to the VMM; those of the terminal reach it by
  * themselves, as it is in the same process group.
  */
-static _Noreturn void guard(pid_t vmm, const sigset_t *all, const struct termios *before)
+static _Noreturn void guard(const char *what, pid_t vmm, const sigset_t *all,
+			    const struct termios *before)
 {
 	for (;;) {
 		siginfo_t info;
@@ -42,14 +43,14 @@ static _Noreturn void guard(pid_t vmm, const sigset_t *all, const struct termios
 
 		if (sig == SIGCHLD && waitpid(vmm, &status, WNOHANG) == vmm) {
 			tcsetattr(STDIN_FILENO, TCSADRAIN, before);
-			end_like(status);
+			end_like(what, status);
 		}
 		if (sig > 0 && sig != SIGCHLD && info.si_code <= 0)
 			kill(vmm, sig);
 	}
 }
 
-int guard_terminal(struct err *e)
+int guard_terminal(const char *what, struct err *e)
 {
 	struct termios before;
 	sigset_t all, old;
@@ -65,7 +66,7 @@ int guard_terminal(struct err *e)
 		return err_set(e, -errno, "cannot make a process: %s", strerror(errno));
 	}
 	if (vmm)
-		guard(vmm, &all, &before);
+		guard(what, vmm, &all, &before);
 	/* Who kills the process that the user sees means the VM. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigprocmask(SIG_SETMASK, &old, NULL);

@@ -15,12 +15,13 @@
 
 /**
  * guard_terminal() - where standard input is a terminal, go on in a child and guard it here.
+ * @what: who is guarded, for the sentence: "the VM"
  *
  * Returns in the process that is to become the VMM; the guard itself never returns: it exits with
  * the VMM's status, or dies by the same signal after one sentence on stderr.
  *
  * Return: 0, or -errno (no process could be made).
  */
-int guard_terminal(struct err *e) MUST_CHECK;
+int guard_terminal(const char *what, struct err *e) MUST_CHECK;
 
 #endif

@@ -8,30 +8,33 @@
 #include <errno.h>
 #include <string.h>
 
-/* The one optional argument: a visible command; *@out is NULL where there is none. */
-static int command_arg(const struct cmd *self, int argc, char **argv, const struct cmd **out,
+/*
+ * The optional argument: the words of a visible command or of a noun. Where there is none, *@out
+ * and *@noun are NULL.
+ */
+static int command_arg(int argc, char **argv, const struct cmd **out, const struct cmd_table **noun,
 		       struct err *e)
 {
-	struct opts o = { .cmd = self, .argc = argc, .argv = argv };
-	const struct cmd_option *opt;
-	const char *value;
-	int ret;
+	int used;
 
 	*out = NULL;
-	while ((ret = opts_next(&o, &opt, &value, e)) > 0) {
-		if (*out)
-			return err_set(e, -EINVAL, "'holm %s' takes one command, not '%.80s' too",
-				       self->name, value);
-		*out = cmd_find(value);
-		if (!*out || (*out)->hidden)
-			return err_set(e, -EINVAL, "unknown command '%.80s'; see 'holm help'",
-				       value);
-	}
-	return ret;
+	*noun = NULL;
+	if (!argc)
+		return 0;
+	*out = cmd_find(argc, argv, &used);
+	if (*out && !(*out)->hidden && used == argc)
+		return 0;
+	*out = NULL;
+	*noun = argc == 1 ? cmd_noun(argv[0]) : NULL;
+	if (!*noun)
+		return err_set(e, -EINVAL, "unknown command '%.80s%s%.80s'; see 'holm help'",
+			       argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+	return 0;
 }
 
 int cmd_help(const struct cmd *self, int argc, char **argv)
 {
+	const struct cmd_table *noun;
 	const struct cmd *c;
 	struct err e = { 0 };
 
@@ -39,18 +42,25 @@ int cmd_help(const struct cmd *self, int argc, char **argv)
 		vm_life_print(stdout, false);
 		return HOLM_EXIT_OK;
 	}
-	if (command_arg(self, argc, argv, &c, &e))
+	if (command_arg(argc, argv, &c, &noun, &e))
 		return cmd_fail(&e);
-	docs_print_help(stdout, c);
+	if (noun)
+		docs_print_noun(stdout, noun);
+	else
+		docs_print_help(stdout, c);
 	return HOLM_EXIT_OK;
 }
 
 int cmd_man(const struct cmd *self, int argc, char **argv)
 {
+	const struct cmd_table *noun;
 	const struct cmd *c;
 	struct err e = { 0 };
 
-	if (command_arg(self, argc, argv, &c, &e))
+	if (!command_arg(argc, argv, &c, &noun, &e) && noun)
+		err_set(&e, -EINVAL, "there is no manual page of '%s' alone; see 'holm help %s'",
+			noun->noun, noun->noun);
+	if (e.code)
 		return cmd_fail(&e);
 	docs_print_man(stdout, c);
 	return HOLM_EXIT_OK;
@@ -60,10 +70,14 @@ int cmd_gen_docs(const struct cmd *self, int argc, char **argv)
 {
 	struct err e = { 0 };
 
-	if (argc != 1 || strcmp(argv[0], "markdown") != 0) {
-		err_set(&e, -EINVAL, "'holm %s' prints: markdown", self->name);
-		return cmd_fail(&e);
+	if (argc == 1 && !strcmp(argv[0], "markdown")) {
+		docs_print_markdown(stdout);
+		return HOLM_EXIT_OK;
 	}
-	docs_print_markdown(stdout);
-	return HOLM_EXIT_OK;
+	if (argc == 1 && !strcmp(argv[0], "names")) {
+		docs_print_names(stdout);
+		return HOLM_EXIT_OK;
+	}
+	err_set(&e, -EINVAL, "'holm %s' prints: markdown or names", self->name);
+	return cmd_fail(&e);
 }

@@ -9,19 +9,13 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct cmd_option *find_long(const struct cmd *c, const char *name, size_t len)
-{
-	for (size_t i = 0; i < c->n_options; i++)
-		if (strlen(c->options[i].name) == len && !memcmp(c->options[i].name, name, len))
-			return &c->options[i];
-	return NULL;
-}
-
 static const struct cmd_option *find_letter(const struct cmd *c, char letter)
 {
-	for (size_t i = 0; i < c->n_options; i++)
-		if (c->options[i].letter == letter)
-			return &c->options[i];
+	const struct cmd_option *o;
+
+	for (size_t i = 0; (o = cmd_option_at(c, i)); i++)
+		if (o->letter == letter)
+			return o;
 	return NULL;
 }
 
@@ -46,7 +40,8 @@ int opts_next(struct opts *o, const struct cmd_option **opt, const char **value,
 	if (arg[1] == '-') {
 		const char *eq = strchr(arg, '=');
 
-		found = find_long(o->cmd, arg + 2, eq ? (size_t)(eq - arg - 2) : strlen(arg + 2));
+		found = cmd_option_find(o->cmd, arg + 2,
+					eq ? (size_t)(eq - arg - 2) : strlen(arg + 2));
 		given = eq ? eq + 1 : NULL;
 	} else {
 		found = find_letter(o->cmd, arg[1]);

@@ -5,12 +5,14 @@
  * Theory of operation: nothing of the VM is made here. The configuration goes to holm-vmm as
  * JSON in a memfd that exec keeps open; its number is the only argument. The terminal, the
  * working directory and the exit code are those of holm-vmm, which takes this process over; at a
- * terminal it takes over a child (guard.h).
+ * terminal it takes over a child (guard.h). With --detach or --job the VM is the manager's, and
+ * the options are read again for a request to it (vm_create.c).
  */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "cli/command.h"
 #include "cli/guard.h"
+#include "cli/vm.h"
 #include "proto/config.h"
 
 #include <errno.h>
@@ -22,6 +24,8 @@
 struct run {
 	struct vm_config config;
 	bool print_config;
+	bool managed;			       /* by the manager: --detach or --job */
+	const struct cmd_option *manager_only; /* the first option that needs that */
 };
 
 static int read_config(struct vm_config *c, const char *path, struct err *e)
@@ -42,12 +46,16 @@ static int run_option(struct run *r, const struct cmd_option *opt, const char *v
 			       value);
 	if (opt->field)
 		return vm_config_set(&r->config, opt->field, value, e);
-	if (!strcmp(opt->name, "config"))
+	if (!strcmp(opt->name, "detach") || !strcmp(opt->name, "job"))
+		r->managed = true;
+	else if (!strcmp(opt->name, "config"))
 		return read_config(&r->config, value, e);
-	if (!strcmp(opt->name, "print-config"))
+	else if (!strcmp(opt->name, "print-config"))
 		r->print_config = true;
-	else
+	else if (!strcmp(opt->name, "dry-run"))
 		r->config.dry_run = true;
+	else if (!r->manager_only)
+		r->manager_only = opt;
 	return 0;
 }
 
@@ -66,24 +74,6 @@ static int parse(struct run *r, const struct cmd *self, int argc, char **argv, s
 	return ret;
 }
 
-int vmm_path(char *buf, size_t len, struct err *e)
-{
-	ssize_t n = readlink("/proc/self/exe", buf, len);
-	char *slash;
-
-	if (n < 0 || (size_t)n >= len)
-		return err_set(e, -ENOENT, "cannot find this program: /proc/self/exe: %s",
-			       n < 0 ? strerror(errno) : "too long");
-	buf[n] = '\0';
-	slash = strrchr(buf, '/');
-	if (!slash || (size_t)(slash - buf) + sizeof("/holm-vmm") > len)
-		return err_set(e, -ENOENT, "cannot find holm-vmm beside %s", buf);
-	memcpy(slash, "/holm-vmm", sizeof("/holm-vmm"));
-	if (access(buf, X_OK))
-		return err_set(e, -ENOENT, "%s: %s; it belongs beside holm", buf, strerror(errno));
-	return 0;
-}
-
 /* Does not return on success. */
 static int exec_vmm(const struct vm_config *c, struct err *e)
 {
@@ -94,7 +84,7 @@ static int exec_vmm(const struct vm_config *c, struct err *e)
 
 	if (!text)
 		return err_set(e, -ENOMEM, "no memory for the configuration");
-	ret = vmm_path(path, sizeof(path), e);
+	ret = program_path(path, sizeof(path), "holm-vmm", e);
 	if (ret)
 		return ret;
 	fd = memfd_create("holm-config", 0);
@@ -104,7 +94,7 @@ static int exec_vmm(const struct vm_config *c, struct err *e)
 	if (ret)
 		return err_set(e, ret, "cannot write the configuration: %s", strerror(-ret));
 	snprintf(arg, sizeof(arg), "%d", fd);
-	ret = c->dry_run ? 0 : guard_terminal(e);
+	ret = c->dry_run ? 0 : guard_terminal("the VM", e);
 	if (ret)
 		return ret;
 	execl(path, "holm-vmm", "--config-fd", arg, (char *)NULL);
@@ -120,6 +110,14 @@ int cmd_run(const struct cmd *self, int argc, char **argv)
 
 	if (!ret)
 		ret = parse(&r, self, argc, argv, &e);
+	if (!ret && r.managed) {
+		vm_config_free(&r.config);
+		return vm_run_managed(self, argc, argv);
+	}
+	if (!ret && r.manager_only)
+		ret = err_set(&e, -EINVAL,
+			      "option '--%s' is for VMs of the manager: add --detach or --job",
+			      r.manager_only->name);
 	if (!ret)
 		ret = vm_config_check(&r.config, &e);
 	if (!ret && r.print_config) {

@@ -165,7 +165,7 @@ static int set_cpus(struct vm_config *c, const char *value, struct err *e)
 	return 0;
 }
 
-int vm_size_parse(uint64_t *out, const char *value)
+int vm_size_parse(uint64_t *out, const char *what, const char *value, struct err *e)
 {
 	static const char units[] = "KMGT";
 	const char *end = value + strlen(value);
@@ -185,9 +185,11 @@ int vm_size_parse(uint64_t *out, const char *value)
 		end--;
 	}
 	if (!number_parse(value, end, &n))
-		return -EINVAL;
-	if (n > UINT64_MAX >> shift)
-		return -ERANGE;
+		return err_set(e, -EINVAL, "%s '%.80s' is not a size: write it like 512M or 4G",
+			       what, value);
+	if (n > ((uint64_t)INT64_MAX >> shift))
+		return err_set(e, -ERANGE, "%s %.80s is too large: more than 8388607T", what,
+			       value);
 	*out = n << shift;
 	return 0;
 }
@@ -195,12 +197,11 @@ int vm_size_parse(uint64_t *out, const char *value)
 static int set_memory(struct vm_config *c, const char *value, struct err *e)
 {
 	uint64_t n;
-	int ret = vm_size_parse(&n, value);
+	int ret = vm_size_parse(&n, "memory", value, e);
 
-	if (ret == -EINVAL)
-		return err_set(e, -EINVAL, "memory '%.80s' is not a size: write it like 512M or 4G",
-			       value);
-	if (ret || n > VM_MEMORY_MAX)
+	if (ret)
+		return ret;
+	if (n > VM_MEMORY_MAX)
 		return err_set(e, -ERANGE, "memory %s is more than the largest machine, 32T",
 			       value);
 	if (n < VM_MEMORY_MIN)

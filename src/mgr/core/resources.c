@@ -44,7 +44,7 @@ int json_amount(uint64_t *out, const json_t *v, bool size, uint64_t min, uint64_
 		n = (uint64_t)json_integer_value(v);
 		ret = json_integer_value(v) < 0 ? -ERANGE : 0;
 	} else if (size && json_is_string(v)) {
-		ret = vm_size_parse(&n, json_string_value(v));
+		ret = vm_size_parse(&n, what, json_string_value(v), NULL);
 	}
 	if (ret == -EINVAL)
 		return err_set(e, ret, "'%.80s' is not %s", what,

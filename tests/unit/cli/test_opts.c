@@ -18,7 +18,9 @@ static const struct cmd_option options[] = {
 	{ .name = "flag", .help = "x" },
 	{ .name = "value", .letter = 'v', .arg = "V", .help = "x" },
 };
-static const struct cmd cmd = { .name = "t", .options = options, .n_options = 2 };
+static const struct cmd_options set = { options, 2, NULL };
+static const struct cmd_options *const sets[] = { &set, NULL };
+static const struct cmd cmd = { .name = "t", .sets = sets };
 
 static void test_forms(void **state)
 {
@@ -63,33 +65,58 @@ static void test_refused(void **state)
 	}
 }
 
+static void check_option(const struct cmd *c, size_t j)
+{
+	const struct cmd_option *o = cmd_option_at(c, j);
+	struct vm_config config;
+	struct err e = { 0 };
+
+	assert_true(strlen(o->help) > 0);
+	assert_int_not_equal(o->help[strlen(o->help) - 1], '.');
+	assert_true(isupper((unsigned char)o->help[0]));
+	for (size_t k = 0; k < j; k++) {
+		assert_string_not_equal(o->name, cmd_option_at(c, k)->name);
+		if (o->letter)
+			assert_int_not_equal(o->letter, cmd_option_at(c, k)->letter);
+	}
+	/* Only a switch can do without a value. */
+	if (o->json && o->json[0] != '?' && !o->arg)
+		assert_int_equal(o->kind, CMD_JSON_SWITCH);
+	if (!o->field)
+		return;
+	assert_int_equal(vm_config_init(&config, NULL), 0);
+	if (vm_config_set(&config, o->field, "", &e))
+		assert_null(strstr(e.msg, "there is no field"));
+	vm_config_free(&config);
+}
+
 /* Every option sets a field that exists or is one that its command knows; no name twice. */
 static void test_table(void **state)
 {
 	size_t n;
-	const struct cmd *table = cmd_table(&n);
+	const struct cmd_table *const *tables = cmd_tables(&n);
 
-	for (size_t i = 0; i < n; i++) {
-		assert_non_null(table[i].run);
-		assert_ptr_equal(cmd_find(table[i].name), &table[i]);
-		for (size_t j = 0; j < table[i].n_options; j++) {
-			const struct cmd_option *o = &table[i].options[j];
-			struct vm_config c;
-			struct err e = { 0 };
+	for (size_t t = 0; t < n; t++)
+		for (size_t i = 0; i < tables[t]->n; i++) {
+			const struct cmd *c = &tables[t]->rows[i];
+			char words[64], *argv[4] = { words };
+			int argc = 1, used;
 
-			assert_true(strlen(o->help) > 0);
-			assert_int_not_equal(o->help[strlen(o->help) - 1], '.');
-			assert_true(isupper((unsigned char)o->help[0]));
-			for (size_t k = 0; k < j; k++)
-				assert_string_not_equal(o->name, table[i].options[k].name);
-			if (!o->field)
-				continue;
-			assert_int_equal(vm_config_init(&c, NULL), 0);
-			if (vm_config_set(&c, o->field, "", &e))
-				assert_null(strstr(e.msg, "there is no field"));
-			vm_config_free(&c);
+			assert_non_null(c->run);
+			assert_true(isupper((unsigned char)c->summary[0]));
+			assert_int_not_equal(c->summary[strlen(c->summary) - 1], '.');
+			snprintf(words, sizeof(words), "%s", c->name);
+			for (char *p = words; (p = strchr(p, ' ')); argv[argc++] = p)
+				*p++ = '\0';
+			assert_ptr_equal(cmd_find(argc, argv, &used), c);
+			assert_int_equal(used, argc);
+			if (tables[t]->noun)
+				assert_string_equal(argv[0], tables[t]->noun);
+			else
+				assert_int_equal(argc, 1);
+			for (size_t j = 0; cmd_option_at(c, j); j++)
+				check_option(c, j);
 		}
-	}
 }
 
 /* Each exit code that a file can return has its line in the manual. */

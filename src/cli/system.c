@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * holm system: the manager and its host.
+ */
+#include "cli/noun.h"
+
+static const struct column audit_columns[] = {
+	{ "SEQ", "seq", COLUMN_NUMBER },     { "AT", "at", COLUMN_TEXT },
+	{ "WHO", "who", COLUMN_TEXT },	     { "FROM", "from", COLUMN_TEXT },
+	{ "WHAT", "what", COLUMN_TEXT },     { "ON", "on", COLUMN_TEXT },
+	{ "RESULT", "result", COLUMN_TEXT },
+};
+
+static const struct noun audit = { "audit", "/v1/audit", audit_columns, ARRAY_SIZE(audit_columns) };
+
+static const struct column operation_columns[] = {
+	{ "ID", "id", COLUMN_TEXT },
+	{ "VERB", "verb", COLUMN_TEXT },
+	{ "TARGET", "target", COLUMN_TEXT },
+	{ "STATE", "state", COLUMN_TEXT },
+	{ "PROGRESS", "progress", COLUMN_NUMBER },
+	{ "CREATED", "created", COLUMN_TEXT },
+};
+
+static const struct noun operations = { "operation", "/v1/operations", operation_columns,
+					ARRAY_SIZE(operation_columns) };
+
+/* GET of one object without a name. */
+static int get(const struct cmd *self, int argc, char **argv, const char *path, json_t **out)
+{
+	struct session s;
+	struct err e = { 0 };
+	struct url u;
+	int ret;
+
+	session_init(&s, self, argc, argv);
+	url_init(&u, path);
+	ret = session_parse(&s, &e);
+	if (!ret)
+		ret = session_want(&s, 0, 0, &e);
+	if (!ret)
+		ret = session_open(&s, &e);
+	if (!ret)
+		ret = session_call(&s, "GET", &u, NULL, out, &e);
+	if (!ret)
+		ret = output_object(&s.output, stdout, *out, &e);
+	return session_close(&s, ret, &e);
+}
+
+static int cmd_system_info(const struct cmd *self, int argc, char **argv)
+{
+	json_t *host = NULL;
+	int ret = get(self, argc, argv, "/v1/host", &host);
+
+	json_decref(host);
+	return ret;
+}
+
+static int cmd_system_audit_verify(const struct cmd *self, int argc, char **argv)
+{
+	json_t *result = NULL;
+	int ret = get(self, argc, argv, "/v1/audit/verify", &result);
+
+	/* Whether the log is whole is the answer, not a failure of the request. */
+	if (!ret && json_is_false(json_object_get(result, "ok")))
+		ret = HOLM_EXIT_INPUT;
+	json_decref(result);
+	return ret;
+}
+
+static int cmd_system_openapi(const struct cmd *self, int argc, char **argv)
+{
+	struct session s;
+	struct err e = { 0 };
+	json_t *api = NULL;
+	struct url u;
+	int ret;
+
+	session_init(&s, self, argc, argv);
+	url_init(&u, "/v1/openapi.json");
+	ret = session_parse(&s, &e);
+	if (!ret)
+		ret = session_want(&s, 0, 0, &e);
+	if (!ret)
+		ret = session_open(&s, &e);
+	if (!ret)
+		ret = session_call(&s, "GET", &u, NULL, &api, &e);
+	if (!ret)
+		ret = output_json(stdout, api, &e);
+	json_decref(api);
+	return session_close(&s, ret, &e);
+}
+
+static const struct cmd rows[] = {
+	{ .name = "system info",
+	  .summary = "Show the host's capacity, use, pressure and engines",
+	  .sets = CMD_SETS(&session_format),
+	  .run = cmd_system_info },
+	{ .name = "system operations",
+	  .summary = "List long work that is under way or ended lately",
+	  .sets = CMD_SETS(&session_output),
+	  .noun = &operations,
+	  .run = noun_ls },
+	{ .name = "system cancel",
+	  .args = "OPERATION...",
+	  .summary = "Cancel long work",
+	  .sets = CMD_ONLY_CONNECTION,
+	  .noun = &operations,
+	  .run = noun_rm },
+	{ .name = "system audit",
+	  .summary = "List who did what",
+	  .sets = CMD_SETS(&session_output),
+	  .noun = &audit,
+	  .run = noun_ls },
+	{ .name = "system audit verify",
+	  .summary = "Check that nobody changed the audit log",
+	  .text = "The exit code is 4 where an entry is not as it was written.",
+	  .sets = CMD_SETS(&session_format),
+	  .run = cmd_system_audit_verify },
+	{ .name = "system openapi",
+	  .summary = "Print the API's description",
+	  .sets = CMD_ONLY_CONNECTION,
+	  .run = cmd_system_openapi },
+};
+
+const struct cmd_table cmd_table_system = { "system", "The manager and its host", rows,
+					    ARRAY_SIZE(rows) };

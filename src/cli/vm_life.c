@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verbs of a VM's life that take more than a name: shutdown, rm, rename, set, autostart, wait.
+ */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "cli/body.h"
+#include "cli/operation.h"
+#include "cli/text.h"
+#include "cli/vm.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define WAIT_STEP_MS 60000
+
+/* The options of the commands here. */
+struct life {
+	bool force, purge, has_timeout;
+	uint64_t timeout_ms;
+	const char *state;
+};
+
+static int parse(struct session *s, struct life *l, struct err *e)
+{
+	const struct cmd_option *opt;
+	const char *value;
+	int ret;
+
+	while ((ret = session_next(s, &opt, &value, e)) > 0) {
+		if (!strcmp(opt->name, "force")) {
+			l->force = true;
+		} else if (!strcmp(opt->name, "purge")) {
+			l->purge = true;
+		} else if (!strcmp(opt->name, "state")) {
+			l->state = value;
+		} else {
+			l->has_timeout = true;
+			ret = text_parse_ms(&l->timeout_ms, "--timeout", value, e);
+			if (ret)
+				return ret;
+		}
+	}
+	return ret;
+}
+
+/* Parses, connects, and does @fn to each name. */
+static int each(const struct cmd *self, int argc, char **argv, session_each_fn fn)
+{
+	struct life l = { 0 };
+	struct session s;
+	struct err e = { 0 };
+	int ret;
+
+	session_init(&s, self, argc, argv);
+	ret = parse(&s, &l, &e);
+	if (!ret)
+		ret = session_want(&s, 1, -1, &e);
+	if (!ret)
+		ret = session_open(&s, &e);
+	if (!ret)
+		ret = session_each(&s, fn, &l);
+	return session_close(&s, ret, &e);
+}
+
+static int act(struct session *s, const char *name, const char *verb, const struct life *l,
+	       struct err *e)
+{
+	struct url u;
+
+	noun_url(&u, &vm_noun, name);
+	url_add(&u, verb);
+	if (l->has_timeout)
+		url_query_number(&u, "timeout_ms", (long long)l->timeout_ms);
+	return operation_call(s, "POST", &u, NULL, verb, name, e);
+}
+
+static int shutdown_one(struct session *s, const char *name, void *ctx, struct err *e)
+{
+	const struct life *l = ctx;
+
+	return act(s, name, l->force ? "kill" : "shutdown", l, e);
+}
+
+int cmd_shutdown(const struct cmd *self, int argc, char **argv)
+{
+	return each(self, argc, argv, shutdown_one);
+}
+
+static int rm_one(struct session *s, const char *name, void *ctx, struct err *e)
+{
+	const struct life *l = ctx;
+	struct url u;
+	int ret;
+
+	if (l->force) {
+		/* A VM without a process cannot be killed, and need not be. */
+		ret = act(s, name, "kill", l, e);
+		if (ret && ret != -EBUSY)
+			return ret;
+	}
+	noun_url(&u, &vm_noun, name);
+	url_query(&u, "purge", l->purge ? "true" : NULL);
+	return operation_call(s, "DELETE", &u, NULL, "removal", name, e);
+}
+
+int cmd_rm(const struct cmd *self, int argc, char **argv)
+{
+	return each(self, argc, argv, rm_one);
+}
+
+int vm_wait(struct session *s, const char *name, const char *state, uint64_t end_ns, json_t **out,
+	    struct err *e)
+{
+	json_t *vm = NULL;
+	int ret;
+
+	do {
+		uint64_t now = clock_monotonic_ns();
+		uint64_t left = end_ns > now ? (end_ns - now) / 1000000 : 0;
+		struct url u;
+
+		noun_url(&u, &vm_noun, name);
+		url_add(&u, "wait");
+		url_query(&u, "state", state);
+		url_query_number(&u, "timeout_ms", (long long)MIN(left, (uint64_t)WAIT_STEP_MS));
+		ret = session_call(s, "GET", &u, NULL, &vm, e);
+	} while (ret == -ETIMEDOUT && clock_monotonic_ns() < end_ns);
+	if (out && !ret)
+		*out = json_incref(vm);
+	json_decref(vm);
+	return ret;
+}
+
+static int wait_one(struct session *s, const char *name, void *ctx, struct err *e)
+{
+	const struct life *l = ctx;
+	uint64_t end = l->has_timeout ? clock_monotonic_ns() + l->timeout_ms * 1000000 : UINT64_MAX;
+	json_t *vm = NULL;
+	int ret = vm_wait(s, name, l->state ? l->state : "ended", end, &vm, e);
+	const char *state = json_string_value(json_object_get(vm, "state"));
+	MEM_AUTO char *clean = state ? text_clean(state, strlen(state), "") : NULL;
+
+	if (!ret && clean)
+		printf("%s\n", clean);
+	json_decref(vm);
+	return ret;
+}
+
+int cmd_wait(const struct cmd *self, int argc, char **argv)
+{
+	return each(self, argc, argv, wait_one);
+}
+
+/* One PATCH of one member. */
+static int change(const struct cmd *self, int argc, char **argv, bool autostart)
+{
+	json_t *body = NULL;
+	struct session s;
+	struct err e = { 0 };
+	int ret;
+
+	session_init(&s, self, argc, argv);
+	ret = session_parse(&s, &e);
+	if (!ret)
+		ret = session_want(&s, 2, 2, &e);
+	if (!ret && autostart) {
+		ret = noun_autostart(&body, s.names[1], &e);
+	} else if (!ret) {
+		body = json_object();
+		ret = body_put(body, "name", json_string(s.names[1]), false, &e);
+	}
+	if (!ret)
+		ret = session_open(&s, &e);
+	if (!ret)
+		ret = noun_change(&s, &vm_noun, s.names[0], body, "change", &e);
+	json_decref(body);
+	return session_close(&s, ret, &e);
+}
+
+int cmd_rename(const struct cmd *self, int argc, char **argv)
+{
+	return change(self, argc, argv, false);
+}
+
+int cmd_autostart(const struct cmd *self, int argc, char **argv)
+{
+	return change(self, argc, argv, true);
+}
+
+static int parse_set(struct session *s, struct vm_body *b, struct err *e)
+{
+	const struct cmd_option *opt;
+	const char *value;
+	int ret;
+
+	while ((ret = session_next(s, &opt, &value, e)) > 0) {
+		ret = vm_body_option(b, opt, value, e);
+		if (ret)
+			return ret;
+	}
+	if (!ret)
+		ret = session_want(s, 1, -1, e);
+	for (int i = 1; i < s->n_names && !ret; i++) {
+		opt = noun_key_value(s->opts.cmd, s->names[i], &value, e);
+		ret = opt ? vm_body_option(b, opt, value, e) : e->code;
+	}
+	if (!ret && !json_object_size(b->root) && !json_object_size(b->given))
+		ret = err_set(e, -EINVAL, "nothing to set; see 'holm help set'");
+	return ret;
+}
+
+int cmd_set(const struct cmd *self, int argc, char **argv)
+{
+	json_t *body = NULL;
+	struct vm_body b;
+	struct session s;
+	struct err e = { 0 };
+	int ret;
+
+	session_init(&s, self, argc, argv);
+	ret = vm_body_init(&b, &e);
+	if (!ret)
+		ret = parse_set(&s, &b, &e);
+	if (!ret)
+		ret = session_open(&s, &e);
+	if (!ret) {
+		body = vm_body_take(&b, !strcmp(client_host(s.client), "holm"), &e);
+		ret = body ? 0 : e.code;
+	}
+	if (!ret)
+		ret = noun_change(&s, &vm_noun, s.names[0], body, "change", &e);
+	json_decref(body);
+	vm_body_free(&b);
+	return session_close(&s, ret, &e);
+}
