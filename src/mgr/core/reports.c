@@ -132,6 +132,8 @@ static void clean(struct mgr *m, struct vm *vm)
 	if (m->detach)
 		m->detach(m->host_ctx, vm);
 	memset(&vm->life.run, 0, sizeof(vm->life.run));
+	vm->life.stop_by_ns = 0;
+	vm->stands = false;
 }
 
 void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why)
@@ -189,6 +191,7 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 	if (!vm)
 		return;
 	mgr_queue_adopt(m, vm, !h->paused);
+	vm->stands = h->paused;
 	r = &vm->life.run;
 	r->pid = h->pid;
 	r->started_ns = h->started_ns;
@@ -197,7 +200,7 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 	if (vm->life.state == VM_STOPPING) {
 		/* Adopted in the middle of its end: ask again. */
 		mgr_note(m, vm);
-		mgr_press(m, vm, MGR_GRACE_MS);
+		mgr_press(m, vm);
 		return;
 	}
 	if (m->started)
@@ -209,8 +212,10 @@ static void on_state(void *ctx, const char *id, bool paused)
 {
 	struct vm *vm = mgr_find_id(ctx, id);
 
-	if (vm)
-		mgr_report(ctx, vm, paused ? VM_IS_PAUSED : VM_IS_RUNNING);
+	if (!vm)
+		return;
+	vm->stands = paused;
+	mgr_report(ctx, vm, paused ? VM_IS_PAUSED : VM_IS_RUNNING);
 }
 
 /* "crashed" is an end that neither the guest nor a user wanted. */

@@ -84,19 +84,19 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 		mgr_start_failed(m, vm, e.msg);
 }
 
-void mgr_press(struct mgr *m, struct vm *vm, unsigned grace_ms)
+void mgr_press(struct mgr *m, struct vm *vm)
 {
-	loop_timer_arm(&vm->grace, m->clock->mono_ns(m->clock) + grace_ms * CLOCK_NS_PER_MS);
+	struct control_request resume = { .what = CONTROL_RESUME };
+	uint64_t now = m->clock->wall_ns(m->clock), by = vm->life.stop_by_ns;
+
+	loop_timer_arm(&vm->grace, m->clock->mono_ns(m->clock) + (by > now ? by - now : 0));
+	/* A guest that stands still cannot power off. */
+	if (vm->stands)
+		(void)!m->runner->ops->send(m->runner, vm->id, &resume, NULL, NULL, NULL);
 	ask(m, vm, CONTROL_SHUTDOWN);
 }
 
-static unsigned grace_of(const struct mgr_verb_args *args)
-{
-	return args && args->grace_ms ? args->grace_ms : MGR_GRACE_MS;
-}
-
-static void act(struct mgr *m, struct vm *vm, enum vm_action action,
-		const struct mgr_verb_args *args)
+static void act(struct mgr *m, struct vm *vm, enum vm_action action)
 {
 	switch (action) {
 	case VM_ACT_SPAWN:
@@ -117,7 +117,7 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action,
 		break;
 	case VM_ACT_SHUTDOWN:
 	case VM_ACT_REBOOT:
-		mgr_press(m, vm, grace_of(args));
+		mgr_press(m, vm);
 		break;
 	case VM_ACT_RESET:
 		ask(m, vm, CONTROL_RESET);
@@ -136,9 +136,14 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action,
 }
 
 /* Flags that outlive the verb, because the process's end comes later. */
-static void intend(struct vm *vm, enum vm_event verb, const struct mgr_verb_args *args)
+static void intend(struct mgr *m, struct vm *vm, enum vm_event verb,
+		   const struct mgr_verb_args *args)
 {
+	unsigned grace_ms = args && args->grace_ms ? args->grace_ms : MGR_GRACE_MS;
 	struct vm_life *l = &vm->life;
+
+	if (verb == VM_DO_SHUTDOWN || verb == VM_DO_REBOOT)
+		l->stop_by_ns = m->clock->wall_ns(m->clock) + grace_ms * CLOCK_NS_PER_MS;
 
 	switch (verb) {
 	case VM_DO_START:
@@ -226,7 +231,7 @@ int mgr_verb(struct mgr *m, const struct mgr_actor *by, struct vm *vm, enum vm_e
 	vm->life.state = step.next;
 	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s by %s", vm_event_name(verb),
 		 by->user);
-	intend(vm, verb, args);
+	intend(m, vm, verb, args);
 	ret = mgr_write(m, vm, &a, e);
 	if (ret) {
 		vm->life = before;
@@ -240,7 +245,7 @@ int mgr_verb(struct mgr *m, const struct mgr_actor *by, struct vm *vm, enum vm_e
 		*op = vm->op;
 	}
 	mgr_tell(m, vm);
-	act(m, vm, step.action, args);
+	act(m, vm, step.action);
 	return 0;
 }
 
@@ -266,6 +271,6 @@ int mgr_verb_self(struct mgr *m, struct vm *vm, enum vm_event verb, const char *
 	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s", reason);
 	mgr_note(m, vm);
 	mgr_audit(m, &holmd, "vm.start", vm->name, "ok");
-	act(m, vm, step.action, NULL);
+	act(m, vm, step.action);
 	return 0;
 }

@@ -468,6 +468,16 @@ static json_t *get_reboot_wanted(const struct vm *vm)
 	return json_boolean(vm->life.reboot_wanted);
 }
 
+static int set_stop_by(struct vm *vm, const json_t *v, struct err *e)
+{
+	return json_is_null(v) ? 0 : take_time(&vm->life.stop_by_ns, "stop_by", v, e);
+}
+
+static json_t *get_stop_by(const struct vm *vm)
+{
+	return vm->life.stop_by_ns ? time_json(vm->life.stop_by_ns) : json_null();
+}
+
 static const struct {
 	const char *name;
 	enum vm_from from; /* who may set it: this one and those behind */
@@ -494,6 +504,7 @@ static const struct {
 	{ "exit", VM_FROM_STORE, false, set_exit, get_exit },
 	{ "stop_wanted", VM_FROM_STORE, false, set_stop_wanted, get_stop_wanted },
 	{ "reboot_wanted", VM_FROM_STORE, false, set_reboot_wanted, get_reboot_wanted },
+	{ "stop_by", VM_FROM_STORE, false, set_stop_by, get_stop_by },
 };
 
 int vm_decode(struct vm *vm, const json_t *o, enum vm_from from, struct err *e)

@@ -63,6 +63,7 @@ struct vm_life {
 	unsigned restarts;  /* by policy since a user started it */
 	bool stop_wanted;   /* a user asked for its end */
 	bool reboot_wanted; /* start it again when it has ended */
+	uint64_t stop_by_ns; /* wall clock: end it by force then; 0: not asked to end */
 };
 
 struct vm {
@@ -83,6 +84,7 @@ struct vm {
 	/* The manager's; see manager.c and reports.c. */
 	char *text;		   /* the record as JSON on one line, as it is stored; owned */
 	bool start_paused;	   /* run no guest code at first */
+	bool stands;		   /* its process says that no guest code runs */
 	bool unwritten;		   /* a report's change is not in the store yet */
 	struct mgr *mgr;
 	struct loop_timer grace;   /* after shutdown: force */

@@ -310,15 +310,13 @@ static int connect_control(struct proc *p, struct err *e)
 {
 	struct local *l = p->owner;
 	FD_AUTO dir = place_run(&l->place, p->id);
-	int on = 1, ret;
+	int ret;
 
 	if (dir < 0)
 		return err_set(e, dir, "VM %s has no process", p->id);
 	ret = place_connect(dir, "control", &p->sock, e);
 	if (ret)
 		return ret;
-	if (setsockopt(p->sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
-		return err_set(e, -errno, "cannot ask for credentials: %s", strerror(errno));
 	return loop_fd_add(l->cfg.loop, p->sock, EPOLLIN, on_socket, p, &p->sock_watch, e);
 }
 

@@ -169,9 +169,13 @@ int place_connect(int dir, const char *name, int *out, struct err *e)
 {
 	FD_AUTO fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un a;
+	int on = 1;
 
 	if (fd < 0)
 		return err_set(e, -errno, "cannot make a socket: %s", strerror(errno));
+	/* Before the first packet can come: what was sent earlier carries no sender. */
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+		return err_set(e, -errno, "cannot ask for credentials: %s", strerror(errno));
 	address(&a, dir, name);
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)))
 		return err_set(e, -errno, "cannot connect to the VM's socket %s: %s", name,

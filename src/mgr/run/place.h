@@ -39,7 +39,10 @@ void place_each(const struct place *p, void (*fn)(void *ctx, const char *id), vo
 
 /** place_listen() - a fresh SOCK_SEQPACKET socket @name in folder @dir that listens. */
 int place_listen(int dir, const char *name, int *fd, struct err *e) MUST_CHECK;
-/** place_connect() - to such a socket; -ECONNREFUSED or -ENOENT: nobody there. */
+/**
+ * place_connect() - to such a socket; packets come with their sender's credentials.
+ * -ECONNREFUSED or -ENOENT: nobody there.
+ */
 int place_connect(int dir, const char *name, int *fd, struct err *e) MUST_CHECK;
 
 #endif
