@@ -54,8 +54,8 @@ static int chain(uint8_t out[DIGEST_LEN], const uint8_t prev[DIGEST_LEN], const 
 
 int audit_log_init(struct audit_log *l, struct db *db, struct err *e)
 {
-	sqlite3_stmt *s;
-	int64_t last;
+	sqlite3_stmt *s = NULL;
+	int64_t last = 0;
 	int rc, ret;
 
 	*l = (struct audit_log) { .db = db };

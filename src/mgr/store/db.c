@@ -181,7 +181,7 @@ static int prepare_file(struct db *d, struct err *e)
 /* Whose file it is and of which version; @version 0: new. */
 static int read_version(struct db *d, unsigned *version, struct err *e)
 {
-	int64_t app, v, tables;
+	int64_t app = 0, v = 0, tables = 0;
 	int ret = db_number(d, "PRAGMA application_id", &app, e);
 
 	if (!ret)

@@ -130,7 +130,7 @@ static int prepare(struct history *h, struct err *e)
 static int open_file(struct history *h, struct err *e)
 {
 	char sql[64];
-	int64_t last;
+	int64_t last = 0;
 	int ret;
 
 	ret = db_open(&h->db, h->path, &schema, e);
@@ -262,7 +262,7 @@ static int roll_minute(struct history *h, uint64_t minute, struct err *e)
 {
 	struct rollup r = { 0 };
 	int64_t num = 0;
-	int rc, ret = 0;
+	int rc = SQLITE_DONE, ret = 0;
 
 	sqlite3_bind_int64(h->minute, 1, (int64_t)minute);
 	while (!ret && (rc = sqlite3_step(h->minute)) == SQLITE_ROW) {
@@ -356,7 +356,7 @@ static int write_once(struct history *h, uint64_t now, struct err *e)
 /* The table that has more of its time gives up the oldest eighth of it. */
 static int shrink(struct history *h, struct err *e)
 {
-	int64_t seconds, minutes;
+	int64_t seconds = 0, minutes = 0;
 	int ret;
 
 	ret = db_number(&h->db, "SELECT coalesce(max(bucket) - min(bucket), 0) FROM seconds",

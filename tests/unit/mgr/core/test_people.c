@@ -280,6 +280,34 @@ static void tokens_are_answered_once(void **state)
 	assert_int_equal(people_identify(t->p, &peer, &i, NULL), -EACCES);
 }
 
+/* Its last byte is the token's last. */
+static int plain_digest(uint8_t out[PEOPLE_DIGEST_LEN], const void *buf, size_t len,
+			struct err *e UNUSED)
+{
+	memset(out, 0, PEOPLE_DIGEST_LEN);
+	out[PEOPLE_DIGEST_LEN - 1] = ((const uint8_t *)buf)[len - 1];
+	return 0;
+}
+
+static void every_bit_of_a_digest_counts(void **state)
+{
+	struct env *t = *state;
+	struct people_env plain = env;
+	struct api_peer peer = { .uid = -1, .token = token };
+	struct identity i;
+
+	plain.sha256 = plain_digest;
+	people_destroy(t->p);
+	assert_int_equal(people_create(&t->p, &plain, NULL), 0);
+	assert_int_equal(add_user(t, "{\"name\": \"one\", \"token\": true}", NULL), 0);
+	assert_int_equal(people_identify(t->p, &peer, &i, NULL), 0);
+	for (unsigned bit = 0; bit < 8; bit++) {
+		token[PEOPLE_TOKEN_LEN - 1] ^= (char)(1u << bit);
+		assert_int_equal(people_identify(t->p, &peer, &i, NULL), -EACCES);
+		token[PEOPLE_TOKEN_LEN - 1] ^= (char)(1u << bit);
+	}
+}
+
 static void users_are_strict(void **state)
 {
 	struct env *t = *state;
@@ -689,6 +717,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 		TEST(peers_are_told),
 		TEST(tokens_are_answered_once),
+		TEST(every_bit_of_a_digest_counts),
 		TEST(users_are_strict),
 		TEST(nothing_happens_without_the_store),
 		TEST(roles_go_down_the_tree),

@@ -327,6 +327,14 @@ static void patch(const char *path, off_t at, const char *bytes, size_t len)
 	assert_int_equal(pwrite(fd, bytes, len, at), len);
 }
 
+static void peek(const char *path, off_t at, char *bytes, size_t len)
+{
+	FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, bytes, len, at), len);
+}
+
 static void corrupt_files_are_refused(void **state)
 {
 	struct dir *d = *state;
@@ -341,12 +349,19 @@ static void corrupt_files_are_refused(void **state)
 			put(s, "vm", id, id, "{\"some\":\"thing to fill the pages\"}", NULL), 0);
 	}
 	s->ops->close(s);
-	/* A page in the middle. */
+	/* Any one page behind the first. */
 	assert_int_equal(stat(d->db, &st), 0);
 	assert_true(st.st_size >= 5 * 4096);
-	for (off_t at = 4096; at < st.st_size; at += 4096)
+	for (off_t at = 4096; at < st.st_size; at += 4096) {
+		char was[8];
+
+		peek(d->db, at, was, sizeof(was));
 		patch(d->db, at, "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
-	expect_refused_untouched(d, -EBADMSG, "put a good copy in its place");
+		expect_refused_untouched(d, -EBADMSG, "put a good copy in its place");
+		patch(d->db, at, was, sizeof(was));
+	}
+	s = open_store(d->db);
+	s->ops->close(s);
 	/* The header. */
 	patch(d->db, 0, "no SQLite at all", 16);
 	expect_refused_untouched(d, -EBADMSG, "put a good copy in its place");
