@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define ANSWER_MAX (64u << 10) /* the kernel cuts dumps into parts of at most 32 KiB */
@@ -44,9 +45,12 @@ typedef int (*answer_fn)(void *ctx, const struct nlmsghdr *h);
 int netlink_open(struct netlink *nl, struct err *e)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	/* The kernel answers before send() returns; a bug must not hang the manager. */
+	struct timeval patience = { .tv_sec = 2 };
 	FD_AUTO fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return err_set(e, -errno, "cannot speak to the kernel about networks: %s",
 			       strerror(errno));
 	*nl = (struct netlink) { .fd = fd_take(&fd) };
@@ -118,7 +122,8 @@ static int talk(struct netlink *nl, struct request *r, answer_fn fn, void *ctx)
 	if (!buf)
 		return -ENOMEM;
 	r->h.nlmsg_seq = ++nl->seq;
-	if (!(r->h.nlmsg_flags & NLM_F_DUMP))
+	/* NLM_F_DUMP is two bits, one of which means NLM_F_EXCL in other requests. */
+	if ((r->h.nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
 		r->h.nlmsg_flags |= NLM_F_ACK;
 	if (send(nl->fd, r, r->h.nlmsg_len, 0) < 0)
 		return -errno;

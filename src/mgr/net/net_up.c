@@ -396,12 +396,11 @@ static void plug_all(struct netmgr *m, const struct net_one *o)
 static int restore_one(struct netmgr *m, struct net_one *o, bool boot, struct err *e)
 {
 	bool changed = false, want;
-	int ret = 0;
+	size_t taps = see_taps(m, o, &changed);
+	int ret = changed ? net_save(m, o, e) : 0;
 
-	see_taps(m, o, &changed);
-	if (changed)
-		ret = net_save(m, o, e);
-	want = boot ? o->net.autostart : faccessat(m->run_fd, o->net.id, F_OK, 0) == 0;
+	/* Whatever the directory says: who has running VMs runs. */
+	want = taps || (boot ? o->net.autostart : faccessat(m->run_fd, o->net.id, F_OK, 0) == 0);
 	if (want && !ret)
 		ret = netmgr_start(m, o->net.id, e);
 	if (want && !ret)
