@@ -159,7 +159,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, dict(STATS, cpu_ns=STATS['cpu_ns'] * STATE['clock']))
         elif path.endswith('/log'):
             self.reply(200, b'line one\r\n\x1b[31mred \xc3\xa9\xff\n', 'text/plain')
-        elif path.endswith('/data'):
+        elif path.endswith('/data') and len(parts) == 5:
             if self.command == 'PUT':
                 STATE['data'] = data
                 self.reply(200, {})
@@ -215,7 +215,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def read_frame(self):
         head = self.rfile.read(2)
         if len(head) < 2:
-            return 8, b''
+            return None, b''
         size = head[1] & 127
         if size == 126:
             size = struct.unpack('>H', self.rfile.read(2))[0]
@@ -240,6 +240,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.frame(2, b'last lines\r\n')
         while True:
             opcode, data = self.read_frame()
+            if opcode is None:
+                return
             if opcode == 8:
                 record(f'console closed {data[:2].hex()}')
                 self.frame(8, data[:2])
