@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A manager that is none: canned answers on a Unix socket, each request written down.
 
-usage: fake_holmd.py SOCKET RECORD
+usage: fake_holmd.py SOCKET RECORD [PORT CERT KEY]
+With a port it listens there with TLS, too.
 
 A line of RECORD is "METHOD PATH [If-Match: X] [BODY]". What a name in a path is decides the
 answer: "missing", "busy" and so on are refused with the problem of that name; "slow" is an
@@ -13,12 +14,14 @@ import http.server
 import json
 import os
 import socketserver
+import ssl
 import struct
 import sys
 import threading
 import time
 
 SOCKET, RECORD = sys.argv[1:3]
+TLS = sys.argv[3:]
 PROBLEMS = {
     'malformed': (400, 'bad_request', "unknown field 'colour'"),
     'stranger': (401, 'not_authenticated', 'nobody knows you'),
@@ -267,6 +270,26 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         pass
 
 
+class TlsServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, port, cert, key):
+        super().__init__(('127.0.0.1', int(port)), Handler)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.context.load_cert_chain(cert, key)
+
+    def get_request(self):
+        connection, address = super().get_request()
+        return self.context.wrap_socket(connection, server_side=True), address
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+if TLS:
+    threading.Thread(target=TlsServer(*TLS).serve_forever, daemon=True).start()
 if os.path.exists(SOCKET):
     os.unlink(SOCKET)
 Server(SOCKET, Handler).serve_forever()

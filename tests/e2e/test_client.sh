@@ -13,7 +13,11 @@ unset HOLM_HOST HOLM_TOKEN XDG_STATE_HOME
 HOLM_SOCKET=$TMP/sock
 export HOLM_SOCKET
 
-python3 -B "$TOP/tests/e2e/fake_holmd.py" "$TMP/sock" "$TMP/record" &
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+	-addext subjectAltName=IP:127.0.0.1 -keyout "$TMP/key" -out "$TMP/cert" 2>/dev/null
+python3 -B "$TOP/tests/e2e/fake_holmd.py" "$TMP/sock" "$TMP/record" "$port" "$TMP/cert" \
+	"$TMP/key" &
 fake=$!
 trap 'kill $fake 2>/dev/null; tap_clean' EXIT
 tries=100
@@ -296,7 +300,38 @@ sends 12 'GET /v1/console?vm=liar' console liar
 sends 4 'GET /v1/console?vm=missing' console missing
 check "client: a console that is refused says why" grep -qx "holm: there is no VM 'missing'" "$TMP/err"
 
-# And on one.
+# The same over TLS, with a token.
+HOLM_TOKEN=t0ken
+export HOLM_TOKEN
+AUTH='Authorization: Bearer t0ken'
+sends 0 "GET /v1/vms $AUTH" ls --host "https://127.0.0.1:$port" --cacert "$TMP/cert"
+sends 0 "POST /v1/vms $AUTH "'{"config": {"kernel": "vm"}, "name": "web"}' \
+	create web --kernel vm --host "https://127.0.0.1:$port/" --cacert "$TMP/cert"
+sends 10 '' ls --host "https://127.0.0.1:$port"
+check "client: a manager that is not trusted is not talked to" \
+	grep -q "no trusted connection to https://127.0.0.1:$port" "$TMP/err"
+sends 0 "PUT /v1/volumes/data/data $AUTH 3000000 bytes $sum" \
+	volume upload data bytes --host "https://127.0.0.1:$port" --cacert "$TMP/cert"
+: >"$TMP/record"
+(
+	printf 'abc'
+	sleep 1
+	printf '!'
+) | HOLM_HOST="https://127.0.0.1:$port" timeout 20 "$HOLM" console web --cacert "$TMP/cert" \
+	>"$TMP/out" 2>"$TMP/err"
+check "client: a console over TLS" sh -c "[ \"\$(tr -d '\r\n' <'$TMP/out')\" = 'last lines<abc>' ]"
+check "client: which shows the token" grep -qx "GET /v1/console?vm=web $AUTH" "$TMP/record"
+unset HOLM_TOKEN
+: >"$TMP/record"
+check "client: a token is not sent on a socket" sh -c \
+	"HOLM_TOKEN=x '$HOLM' ls && ! grep -q Authorization '$TMP/record'"
+(
+	timeout 5 "$HOLM" events -f
+	echo $? >"$TMP/status"
+) 2>/dev/null | head -n 1 >/dev/null
+check "client: events -f end with who reads them" [ "$(cat "$TMP/status")" != 124 ]
+
+# And on a terminal.
 python3 -B "$TOP/tests/e2e/client_tty.py" "$HOLM" >"$TMP/tty.out" 2>&1
 tty_rc=$?
 while read -r word rest; do
