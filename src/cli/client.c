@@ -203,7 +203,6 @@ static int set_target(struct client *c, const char *path, struct err *e)
 	snprintf(url, sizeof(url), "%s%s", c->host[0] ? c->host : "http://holm", path);
 	bad |= c->curl.easy_setopt(h, CURLOPT_URL, url);
 	bad |= c->curl.easy_setopt(h, CURLOPT_ERRORBUFFER, c->why);
-	bad |= c->curl.easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
 	bad |= c->curl.easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	bad |= c->curl.easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
 	if (!c->host[0]) {

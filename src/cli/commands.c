@@ -2,7 +2,9 @@
 /*
  * The list of the tables of commands, and the exit codes, see command.h.
  */
+#include "base/fd.h"
 #include "cli/command.h"
+#include "cli/text.h"
 
 #include <string.h>
 
@@ -111,6 +113,9 @@ const struct cmd_exit *cmd_exits(size_t *n)
 
 int cmd_fail(const struct err *e)
 {
-	fprintf(stderr, "holm: %s\n", e->msg);
+	/* It may name what others named, and be cut within a character. */
+	MEM_AUTO char *clean = text_clean(e->msg, strlen(e->msg), "");
+
+	fprintf(stderr, "holm: %s\n", clean ? clean : "no memory for an error's sentence");
 	return (int)err_exit_code(e->code);
 }

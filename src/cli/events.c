@@ -77,9 +77,8 @@ static int on_event(void *ctx, const char *id, const char *type, const char *dat
 	} else {
 		print_line(*type ? type : "event", event);
 	}
-	fflush(stdout);
 	json_decref(event);
-	return 0;
+	return fflush(stdout) ? err_set(e, -EPIPE, "cannot write events: %s", strerror(errno)) : 0;
 }
 
 static int on_data(void *ctx, const char *data, size_t len, struct err *e)

@@ -11,8 +11,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #define WAIT_STEP_MS 60000
+#define WAIT_TRIES   30 /* a second apart, while no manager answers */
 
 /* The options of the commands here. */
 struct life {
@@ -109,23 +111,43 @@ int cmd_rm(const struct cmd *self, int argc, char **argv)
 	return each(self, argc, argv, rm_one);
 }
 
+/* One look that the manager holds back until the VM is in @state or the time is over. */
+static int wait_step(struct session *s, const char *name, const char *state, uint64_t left_ms,
+		     json_t **vm, long *status, struct err *e)
+{
+	struct client_request r = { .method = "GET" };
+	struct url u;
+
+	noun_url(&u, &vm_noun, name);
+	url_add(&u, "wait");
+	url_query(&u, "state", state);
+	url_query_number(&u, "timeout_ms", (long long)MIN(left_ms, (uint64_t)WAIT_STEP_MS));
+	r.url = &u;
+	return client_call(s->client, &r, vm, status, e);
+}
+
 int vm_wait(struct session *s, const char *name, const char *state, uint64_t end_ns, json_t **out,
 	    struct err *e)
 {
 	json_t *vm = NULL;
+	int left = WAIT_TRIES;
 	int ret;
 
-	do {
+	for (;;) {
 		uint64_t now = clock_monotonic_ns();
-		uint64_t left = end_ns > now ? (end_ns - now) / 1000000 : 0;
-		struct url u;
+		long status;
 
-		noun_url(&u, &vm_noun, name);
-		url_add(&u, "wait");
-		url_query(&u, "state", state);
-		url_query_number(&u, "timeout_ms", (long long)MIN(left, (uint64_t)WAIT_STEP_MS));
-		ret = session_call(s, "GET", &u, NULL, &vm, e);
-	} while (ret == -ETIMEDOUT && clock_monotonic_ns() < end_ns);
+		ret = wait_step(s, name, state, end_ns > now ? (end_ns - now) / 1000000 : 0, &vm,
+				&status, e);
+		if (!ret || (status && ret != -ETIMEDOUT) || clock_monotonic_ns() >= end_ns)
+			break;
+		/* VMs outlive their manager: no answer at all may be a restart of it. */
+		left = status ? WAIT_TRIES : left - 1;
+		if (!left)
+			break;
+		if (!status)
+			nanosleep(&(struct timespec) { .tv_sec = 1 }, NULL);
+	}
 	if (out && !ret)
 		*out = json_incref(vm);
 	json_decref(vm);

@@ -29,7 +29,6 @@ struct wslay_api {
 	__typeof__(&wslay_event_queue_msg) queue_msg;
 	__typeof__(&wslay_event_queue_close) queue_close;
 	__typeof__(&wslay_event_set_error) set_error;
-	__typeof__(&wslay_event_want_read) want_read;
 	__typeof__(&wslay_event_want_write) want_write;
 	__typeof__(&wslay_event_get_queued_msg_length) get_queued_msg_length;
 	__typeof__(&wslay_event_get_close_received) get_close_received;
@@ -48,7 +47,6 @@ static const struct dl_symbol wslay_symbols[] = {
 	SYMBOL(queue_msg),
 	SYMBOL(queue_close),
 	SYMBOL(set_error),
-	SYMBOL(want_read),
 	SYMBOL(want_write),
 	SYMBOL(get_queued_msg_length),
 	SYMBOL(get_close_received),
@@ -352,10 +350,13 @@ void websocket_bye(struct websocket *w)
 
 int websocket_process(struct websocket *w, struct err *e)
 {
-	if (w->wslay.recv(w->ctx) || w->wslay.send(w->ctx)) {
-		if (w->ended)
-			return 0;
+	int broken = w->wslay.recv(w->ctx);
+
+	broken |= w->wslay.send(w->ctx);
+	/* A peer that said goodbye need not wait for our answer to it. */
+	if (w->wslay.get_close_received(w->ctx))
+		return 0;
+	if (broken || w->ended)
 		return err_set(e, -EIO, "the connection to the manager broke");
-	}
-	return !w->wslay.get_close_received(w->ctx) && w->wslay.want_read(w->ctx);
+	return 1;
 }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A manager that is none: canned answers on a Unix socket, each request written down.
 
-usage: fake_holmd.py SOCKET RECORD
+usage: fake_holmd.py SOCKET RECORD [PORT CERT KEY]
+With a port it listens there with TLS, too.
 
 A line of RECORD is "METHOD PATH [If-Match: X] [BODY]". What a name in a path is decides the
 answer: "missing", "busy" and so on are refused with the problem of that name; "slow" is an
@@ -13,12 +14,14 @@ import http.server
 import json
 import os
 import socketserver
+import ssl
 import struct
 import sys
 import threading
 import time
 
 SOCKET, RECORD = sys.argv[1:3]
+TLS = sys.argv[3:]
 PROBLEMS = {
     'malformed': (400, 'bad_request', "unknown field 'colour'"),
     'stranger': (401, 'not_authenticated', 'nobody knows you'),
@@ -159,7 +162,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, dict(STATS, cpu_ns=STATS['cpu_ns'] * STATE['clock']))
         elif path.endswith('/log'):
             self.reply(200, b'line one\r\n\x1b[31mred \xc3\xa9\xff\n', 'text/plain')
-        elif path.endswith('/data'):
+        elif path.endswith('/data') and len(parts) == 5:
             if self.command == 'PUT':
                 STATE['data'] = data
                 self.reply(200, {})
@@ -215,7 +218,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def read_frame(self):
         head = self.rfile.read(2)
         if len(head) < 2:
-            return 8, b''
+            return None, b''
         size = head[1] & 127
         if size == 126:
             size = struct.unpack('>H', self.rfile.read(2))[0]
@@ -240,6 +243,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.frame(2, b'last lines\r\n')
         while True:
             opcode, data = self.read_frame()
+            if opcode is None:
+                return
             if opcode == 8:
                 record(f'console closed {data[:2].hex()}')
                 self.frame(8, data[:2])
@@ -265,6 +270,26 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         pass
 
 
+class TlsServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, port, cert, key):
+        super().__init__(('127.0.0.1', int(port)), Handler)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.context.load_cert_chain(cert, key)
+
+    def get_request(self):
+        connection, address = super().get_request()
+        return self.context.wrap_socket(connection, server_side=True), address
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+if TLS:
+    threading.Thread(target=TlsServer(*TLS).serve_forever, daemon=True).start()
 if os.path.exists(SOCKET):
     os.unlink(SOCKET)
 Server(SOCKET, Handler).serve_forever()

@@ -147,16 +147,8 @@ static void expect(char *text, const char *want)
 
 static void test_table(void **state)
 {
-	static const char *const cells[] = { "NAME",
-					     "N",
-					     "WHAT",
-					     "\xe6\x97\xa5",
-					     "10",
-					     "a,b",
-					     "a\x1b"
-					     "longer",
-					     "5",
-					     "say \"x\"" };
+	static const char *const cells[] = { "NAME", "N",	    "WHAT", "\xe6\x97\xa5", "10",
+					     "a,b",  "a\x1blonger", "5",    "say \"x\"" };
 	struct table t;
 
 	table_init(&t, 3);
