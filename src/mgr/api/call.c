@@ -69,37 +69,54 @@ bool ctx_number(struct api_request *r, const char *name, uint64_t fallback, uint
 	return false;
 }
 
+/* "project" of a thing about to be made. */
+static const char *project_in_body(const struct api_request *r, char *buf, size_t len)
+{
+	json_t *body = json_loadb(r->body ? r->body : "", r->body_len, 0, NULL);
+	const char *name = json_string_value(json_object_get(body, "project"));
+
+	snprintf(buf, len, "%s", name ? name : "default");
+	json_decref(body);
+	return buf;
+}
+
 /* The project that a request's object lies in; NULL: any, for lists. */
 static const char *project_of(const struct api_ctx *ctx, const struct api_request *r,
-			      const struct route *route, const char *arg0, char *buf, size_t len)
+			      const struct route_match *m, char *buf, size_t len)
 {
-	const struct vm *vm;
+	const char *name = m->route->scope == SCOPE_CONSOLE ? r->query(r, "vm") : m->arg[0];
+	const struct mgr_op *op;
 	const struct project *x;
-	json_t *body;
+	const struct vm *vm;
 
-	switch (route->scope) {
+	switch (m->route->scope) {
 	case SCOPE_VM:
-		vm = mgr_find(ctx->mgr, arg0);
+	case SCOPE_CONSOLE:
+		vm = name ? mgr_find(ctx->mgr, name) : NULL;
 		return vm ? vm->project : "*";
 	case SCOPE_PROJECT:
-		x = people_project(ctx->people, arg0);
+		x = people_project(ctx->people, name);
 		return x ? x->name : "*";
-	case SCOPE_BODY:
-		/* A thing about to be made: its project stands in the body. */
-		body = json_loadb(r->body ? r->body : "", r->body_len, 0, NULL);
-		snprintf(buf, len, "%s",
-			 json_is_string(json_object_get(body, "project"))
-				 ? json_string_value(json_object_get(body, "project"))
-				 : "default");
-		json_decref(body);
-		return buf;
+	case SCOPE_OPERATION:
+		op = op_find(&ctx->mgr->ops, name);
+		return op ? op->project : "*";
 	case SCOPE_VOLUME:
-		return ctx->volume_project ? ctx->volume_project(ctx, arg0) : "*";
-	case SCOPE_HOST:
+		return ctx->volume_project ? ctx->volume_project(ctx, name) : "*";
+	case SCOPE_BODY:
+		return project_in_body(r, buf, len);
+	case SCOPE_ALL:
 		return "*";
 	default:
 		return NULL;
 	}
+}
+
+/* Whether a role that is too low is told so, or that there is no such thing. */
+static bool hides(const struct api_route *route)
+{
+	return route->scope == SCOPE_VM || route->scope == SCOPE_CONSOLE ||
+	       route->scope == SCOPE_PROJECT || route->scope == SCOPE_VOLUME ||
+	       route->scope == SCOPE_OPERATION;
 }
 
 /* Before the answer, because the request is gone afterwards. */
@@ -114,31 +131,30 @@ static void audit_refused(struct api_ctx *ctx, const struct api_request *r, enum
 }
 
 /* Whether the request may go on; else it is answered. */
-static bool authorize(struct api_ctx *ctx, struct api_request *r, const struct route *route,
-		      const char *arg0)
+static bool authorize(struct api_ctx *ctx, struct api_request *r, const struct route_match *m)
 {
+	const char *mode = m->route->scope == SCOPE_CONSOLE ? r->query(r, "mode") : NULL;
+	enum access_need need = mode && !strcmp(mode, "read") ? NEED_VIEW : m->route->need;
 	char buf[VM_NAME_MAX + 1];
-	const char *project = project_of(ctx, r, route, arg0, buf, sizeof(buf));
+	const char *project = project_of(ctx, r, m, buf, sizeof(buf));
 	enum access_role role = ctx_role(ctx, &ctx->who, project);
 
-	if (access_allows(role, route->need))
+	if (access_allows(role, need))
 		return true;
 	/* What one may not see is not there; who may see nothing at all is told so. */
-	if (role == ROLE_NONE && people_role_anywhere(ctx->people, &ctx->who) != ROLE_NONE &&
-	    (route->scope == SCOPE_VM || route->scope == SCOPE_PROJECT ||
-	     route->scope == SCOPE_VOLUME)) {
+	if (role == ROLE_NONE && hides(m->route) &&
+	    people_role_anywhere(ctx->people, &ctx->who) != ROLE_NONE) {
 		audit_refused(ctx, r, API_NOT_FOUND);
-		api_fail(r, API_NOT_FOUND, "there is no '%s'", arg0);
+		api_fail(r, API_NOT_FOUND, "there is nothing at %.200s", r->path);
 		return false;
 	}
 	audit_refused(ctx, r, API_FORBIDDEN);
-	api_fail(r, API_FORBIDDEN, "%s is %s here: this needs %s", ctx->who.name,
-		 role == ROLE_NONE ? "nobody" : access_role_name(role),
-		 access_need_name(route->need));
+	api_fail(r, API_FORBIDDEN, "%s is %s here: this needs the right to %s", ctx->who.name,
+		 role == ROLE_NONE ? "nobody" : access_role_name(role), access_need_name(need));
 	return false;
 }
 
-static bool identify(struct api_ctx *ctx, struct api_request *r, const struct route *route)
+static bool identify(struct api_ctx *ctx, struct api_request *r, const struct api_route *route)
 {
 	struct err e = { 0 };
 
@@ -152,51 +168,40 @@ static bool identify(struct api_ctx *ctx, struct api_request *r, const struct ro
 	return false;
 }
 
-/* The route, or NULL where the request is answered already. */
-static const struct route *admit(struct api_ctx *ctx, struct api_request *r,
-				 struct route_args *args)
+/* Whether the request has a route that its user may take; else it is answered. */
+static bool admit(struct api_ctx *ctx, struct api_request *r, struct route_match *m)
 {
-	const struct route *route = NULL;
-	char allow[ROUTE_ALLOW_MAX];
-	enum route_found found = route_find(r->method, r->path, &route, args, allow);
+	struct err e = { 0 };
+	int ret = route_match(m, api_routes, api_routes_count, r->method, r->path, &e);
 
-	if (found == ROUTE_NO_METHOD) {
-		api_fail_method(r, allow);
-		return NULL;
-	}
-	if (found == ROUTE_NONE) {
-		api_fail(r, API_NOT_FOUND, "there is nothing at %.200s", r->path);
-		return NULL;
-	}
-	if (!identify(ctx, r, route))
-		return NULL;
-	if (route->need != NEED_NOTHING && !authorize(ctx, r, route, args->arg[0]))
-		return NULL;
-	return route;
+	if (ret == -EOPNOTSUPP)
+		api_fail_method(r, m->allow);
+	else if (ret)
+		api_fail_err(r, &e);
+	else
+		return identify(ctx, r, m->route) &&
+		       (m->route->need == NEED_NOTHING || authorize(ctx, r, m));
+	return false;
 }
 
 static void call(void *arg, struct api_request *r)
 {
 	struct api_ctx *ctx = arg;
-	struct route_args args;
-	const struct route *route;
+	struct route_match m;
 
 	ctx->requests++;
-	route = admit(ctx, r, &args);
-	if (route)
-		route->handler(ctx, r, args.arg);
+	if (admit(ctx, r, &m))
+		m.route->handler(ctx, r, m.arg);
 }
 
 static struct api_stream *sink(void *arg, struct api_request *r)
 {
 	struct api_ctx *ctx = arg;
-	struct route_args args;
-	const struct route *route;
+	struct route_match m;
 
 	if (strcmp(r->method, "PUT") != 0 || !ctx->upload)
 		return NULL;
-	route = admit(ctx, r, &args);
-	return route ? ctx->upload(ctx, r, args.arg) : NULL;
+	return admit(ctx, r, &m) ? ctx->upload(ctx, r, m.arg) : NULL;
 }
 
 static const struct api_ops ops = { .call = call, .sink = sink };

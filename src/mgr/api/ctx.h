@@ -22,11 +22,15 @@
 
 #include <stdbool.h>
 
+struct netmgr;
+
 struct api_ctx {
 	struct mgr *mgr;
 	struct people *people;
 	struct runner *runner; /* the host's, mgr/run/local.h */
 	struct store *store;
+	struct netmgr *net; /* NULL: this holmd has no networks, and why */
+	char net_why[ERR_MSG_MAX];
 	struct loop *loop;
 	struct api api;
 	/** Whether the caller may have what a configuration names on the host. Optional. */
@@ -35,7 +39,7 @@ struct api_ctx {
 	const char *(*volume_project)(const struct api_ctx *ctx, const char *name);
 	/** Who takes the bytes of a PUT. Optional. */
 	struct api_stream *(*upload)(struct api_ctx *ctx, struct api_request *r,
-				     const char *arg[]);
+				     const char *const arg[]);
 	uint64_t requests, requests_seen; /* since the start; by the look for idleness */
 	/* Of the request that is being handled. */
 	struct identity who;

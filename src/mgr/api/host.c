@@ -16,12 +16,12 @@
 extern const char openapi_json[];
 extern const size_t openapi_json_len;
 
-void h_openapi(struct api_ctx *ctx UNUSED, struct api_request *r, const char *arg[] UNUSED)
+void h_openapi(struct api_ctx *ctx UNUSED, struct api_request *r, const char *const arg[] UNUSED)
 {
 	api_reply_text(r, "application/json", openapi_json, openapi_json_len);
 }
 
-void h_host(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_host(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	const struct sched *s = &ctx->mgr->sched;
 	size_t running = 0;
@@ -37,7 +37,7 @@ void h_host(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED
 				 (json_int_t)running));
 }
 
-void h_queue(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_sched_queue(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	const struct clock *c = ctx->mgr->clock;
 	uint64_t now = c->mono_ns(c) / CLOCK_NS_PER_MS;
@@ -73,7 +73,7 @@ static int add_entry(void *ctx, const struct audit_entry *a)
 	return 0;
 }
 
-void h_audit(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_audit_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	json_t *items = json_array();
 	struct err e = { 0 };
@@ -91,7 +91,7 @@ void h_audit(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSE
 	api_reply_json(r, 200, json_pack("{s:o}", "items", items));
 }
 
-void h_audit_verify(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_audit_verify(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	uint64_t n = 0;
 	struct err e = { 0 };
@@ -105,7 +105,7 @@ void h_audit_verify(struct api_ctx *ctx, struct api_request *r, const char *arg[
 					 (json_int_t)n, "detail", ret ? e.msg : ""));
 }
 
-void h_metrics(struct api_ctx *ctx UNUSED, struct api_request *r, const char *arg[] UNUSED)
+void h_metrics(struct api_ctx *ctx UNUSED, struct api_request *r, const char *const arg[] UNUSED)
 {
 	api_reply_text(r, "text/plain; version=0.0.4", "", 0);
 }

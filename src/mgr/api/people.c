@@ -69,7 +69,7 @@ static void reply_project(struct api_ctx *ctx, struct api_request *r, unsigned s
 		api_fail(r, API_NOT_FOUND, "the project is gone");
 }
 
-void h_projects_list(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_projects_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	json_t *items = json_array();
 	const struct project *x;
@@ -80,7 +80,7 @@ void h_projects_list(struct api_ctx *ctx, struct api_request *r, const char *arg
 	api_reply_json(r, 200, json_pack("{s:o}", "items", items));
 }
 
-void h_projects_create(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_projects_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	struct people_plan *plan;
 	char target[PROJECT_TARGET];
@@ -96,7 +96,7 @@ void h_projects_create(struct api_ctx *ctx, struct api_request *r, const char *a
 		reply_project(ctx, r, 201, target + strlen("project/"));
 }
 
-void h_project_get(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_project_get(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
 
@@ -121,7 +121,7 @@ static int check_project(struct api_ctx *ctx, struct api_request *r, const struc
 	return 0;
 }
 
-void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
 	struct people_plan *plan;
@@ -145,7 +145,7 @@ void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *arg
 		reply_project(ctx, r, 200, id);
 }
 
-void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
 	struct people_plan *plan;
@@ -166,7 +166,7 @@ void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *ar
 		api_reply_empty(r, 204);
 }
 
-void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
 	struct people_plan *plan;
@@ -187,7 +187,7 @@ void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *arg
 		reply_project(ctx, r, 200, id);
 }
 
-void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	json_t *items = json_array();
 	const struct user *u;
@@ -197,7 +197,7 @@ void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *arg[] 
 	api_reply_json(r, 200, json_pack("{s:o}", "items", items));
 }
 
-void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	char token[PEOPLE_TOKEN_LEN + 1], target[PROJECT_TARGET];
 	struct people_plan *plan;
@@ -221,7 +221,7 @@ void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *arg[
 	api_reply_json(r, 201, answer);
 }
 
-void h_user_delete(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_user_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct user *u = people_user(ctx->people, arg[0]);
 	struct people_plan *plan;

@@ -55,7 +55,7 @@ static bool passes(const struct api_ctx *ctx, const struct vm *vm, const struct 
 }
 
 /* The records are kept as text, so that a list of many is a copy. */
-void h_vms_list(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_vms_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	struct filter f = { r->query(r, "project"), r->query(r, "name"), r->query(r, "state"),
 			    r->query(r, "deleted") != NULL };
@@ -121,7 +121,7 @@ static int check_places(const struct api_ctx *ctx, const json_t *body, struct er
 	return ctx->check_config ? ctx->check_config(ctx, config, e) : 0;
 }
 
-void h_vms_create(struct api_ctx *ctx, struct api_request *r, const char *arg[] UNUSED)
+void h_vms_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	json_t *body = ctx_body(r);
 	struct err e = { 0 };
@@ -146,7 +146,7 @@ void h_vms_create(struct api_ctx *ctx, struct api_request *r, const char *arg[] 
 		reply_vm(r, 201, vm);
 }
 
-void h_vm_get(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_vm_get(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	struct vm *vm = find(ctx, r, arg[0]);
 
@@ -181,7 +181,7 @@ static json_t *allowed_verbs(enum vm_state s)
 	return json_pack("{s:s, s:o}", "state", vm_state_name(s), "allowed", list);
 }
 
-void h_vm_patch(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_vm_patch(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	struct vm *vm = find(ctx, r, arg[0]);
 	struct err e = { 0 };
@@ -228,7 +228,7 @@ static void do_verb(struct api_ctx *ctx, struct api_request *r, struct vm *vm, e
 		api_reply_empty(r, 204);
 }
 
-void h_vm_delete(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_vm_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	struct vm *vm = find(ctx, r, arg[0]);
 	const char *purge = r->query(r, "purge");
@@ -275,7 +275,7 @@ static bool verb_args(struct api_request *r, struct mgr_verb_args *args)
 	return true;
 }
 
-void h_vm_verb(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_vm_verb(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	struct vm *vm = find(ctx, r, arg[0]);
 	struct mgr_verb_args args;
@@ -284,27 +284,10 @@ void h_vm_verb(struct api_ctx *ctx, struct api_request *r, const char *arg[])
 
 	if (!vm)
 		return;
-	/* Those that need more than to operate have routes of their own. */
-	if (vm_verb_parse(&verb, arg[1], &e) || verb >= VM_DO_RM)
-		api_fail(r, API_NOT_FOUND, "a VM has no verb '%s'", arg[1]);
+	if (vm_verb_parse(&verb, arg[1], &e))
+		api_fail_err(r, &e);
 	else if (verb_args(r, &args))
 		do_verb(ctx, r, vm, verb, &args);
-}
-
-void h_vm_undelete(struct api_ctx *ctx, struct api_request *r, const char *arg[])
-{
-	struct vm *vm = find(ctx, r, arg[0]);
-
-	if (vm)
-		do_verb(ctx, r, vm, VM_DO_UNDELETE, NULL);
-}
-
-void h_vm_purge(struct api_ctx *ctx, struct api_request *r, const char *arg[])
-{
-	struct vm *vm = find(ctx, r, arg[0]);
-
-	if (vm)
-		do_verb(ctx, r, vm, VM_DO_PURGE, NULL);
 }
 
 #define WAIT_ENDED VM_STATE_COUNT /* any state without a process */
@@ -332,7 +315,7 @@ static void vm_answer(struct wait *w, bool timeout)
 		reply_vm(w->r, 200, vm);
 }
 
-void h_vm_wait(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_vm_wait(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	struct vm *vm = find(ctx, r, arg[0]);
 	const char *state = r->query(r, "state");
@@ -373,7 +356,7 @@ static void on_stats(void *arg, const json_t *reply, const struct err *e)
 	free(q);
 }
 
-void h_vm_stats(struct api_ctx *ctx, struct api_request *r, const char *arg[])
+void h_vm_stats(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	struct vm *vm = find(ctx, r, arg[0]);
 	struct control_request ask = { .what = CONTROL_STATS };

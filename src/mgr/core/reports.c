@@ -134,6 +134,7 @@ static void clean(struct mgr *m, struct vm *vm)
 	memset(&vm->life.run, 0, sizeof(vm->life.run));
 	vm->life.stop_by_ns = 0;
 	vm->stands = false;
+	vm->sample = (struct sample) { 0 };
 }
 
 void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why)

@@ -18,6 +18,7 @@
 #include "mgr/core/alloc.h"
 #include "mgr/core/life.h"
 #include "mgr/core/resources.h"
+#include "mgr/core/sample.h"
 #include "mgr/core/sched.h"
 #include "proto/config.h"
 
@@ -86,6 +87,8 @@ struct vm {
 	bool start_paused;	   /* run no guest code at first */
 	bool stands;		   /* its process says that no guest code runs */
 	bool unwritten;		   /* a report's change is not in the store yet */
+	struct sample sample;	   /* the last look; at_ns 0: none in this run */
+	bool sampled;		   /* @sample is in the history */
 	struct mgr *mgr;
 	struct loop_timer grace;   /* after shutdown: force */
 	struct loop_timer backoff; /* before a restart by policy */
