@@ -220,7 +220,7 @@ static void refuse(int fd, bool plain)
 {
 	static const char text[] =
 		"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
-		"Content-Type: application/problem+json\r\nContent-Length: 0\r\n\r\n";
+		"Content-Length: 0\r\n\r\n";
 
 	if (plain && send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return;

@@ -18,7 +18,8 @@
 #include <sys/socket.h>
 
 #define WEBSOCKET_ACCEPT_LEN 28
-#define HTTP_MEMORY	     32768u /* of a connection: request line, headers, and what is sent at once */
+/* Of a connection: request line and headers, and what is sent at once. */
+#define HTTP_MEMORY 32768u
 
 /** One libmicrohttpd: those of the Unix socket, or those with TLS. */
 struct http_daemon {

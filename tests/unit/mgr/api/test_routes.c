@@ -2,6 +2,7 @@
 /*
  * The matcher of routes, and that the table says nothing twice.
  */
+#include "mgr/api/openapi.h"
 #include "stubs.h"
 
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
 
 static int look_up(struct route_match *m, const char *method, const char *path)
@@ -112,12 +114,24 @@ static void the_table_is_sound(void **state UNUSED)
 	}
 }
 
+static void the_description_is_built_in(void **state UNUSED)
+{
+	json_t *doc =
+		json_loadb(api_openapi_json, api_openapi_json_len, JSON_REJECT_DUPLICATES, NULL);
+
+	assert_non_null(doc);
+	assert_int_equal(api_openapi_json[api_openapi_json_len], 0);
+	assert_non_null(json_object_get(json_object_get(doc, "paths"), "/v1/vms/{vm}/start"));
+	json_decref(doc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(paths_lead_to_handlers),
 		cmocka_unit_test(other_paths_lead_nowhere),
 		cmocka_unit_test(the_table_is_sound),
+		cmocka_unit_test(the_description_is_built_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
