@@ -554,21 +554,27 @@ static void file_size_limit_keeps_old_state(void **state)
 	s->ops->close(s);
 }
 
+static bool put_text(const char *path, const char *text)
+{
+	FD_AUTO fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && !fd_write_full(fd, text, strlen(text));
+}
+
 /* Mounts of its own for this process, as root of a user namespace where it is not root. */
 static bool own_mounts(void)
 {
 	bool is_root = !geteuid();
-	char map[32];
-	FD_AUTO fd = -1;
-	int len = snprintf(map, sizeof(map), "0 %u 1", (unsigned)geteuid());
+	char uids[32], gids[32];
 
+	snprintf(uids, sizeof(uids), "0 %u 1", (unsigned)geteuid());
+	snprintf(gids, sizeof(gids), "0 %u 1", (unsigned)getegid());
 	if (unshare(CLONE_NEWNS | (is_root ? 0 : CLONE_NEWUSER)))
 		return false;
-	if (!is_root) {
-		fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, map, (size_t)len) != len)
-			return false;
-	}
+	if (!is_root &&
+	    (!put_text("/proc/self/setgroups", "deny") || !put_text("/proc/self/uid_map", uids) ||
+	     !put_text("/proc/self/gid_map", gids)))
+		return false;
 	return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 }
 
