@@ -554,17 +554,38 @@ static void file_size_limit_keeps_old_state(void **state)
 	s->ops->close(s);
 }
 
-/* In a child with mounts of its own: 0 passed, 77 no right to mount. */
+static bool put_text(const char *path, const char *text)
+{
+	FD_AUTO fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && !fd_write_full(fd, text, strlen(text));
+}
+
+/* Mounts of its own for this process, as root of a user namespace where it is not root. */
+static bool own_mounts(void)
+{
+	bool is_root = !geteuid();
+	char uids[32], gids[32];
+
+	snprintf(uids, sizeof(uids), "0 %u 1", (unsigned)geteuid());
+	snprintf(gids, sizeof(gids), "0 %u 1", (unsigned)getegid());
+	if (unshare(CLONE_NEWNS | (is_root ? 0 : CLONE_NEWUSER)))
+		return false;
+	if (!is_root &&
+	    (!put_text("/proc/self/setgroups", "deny") || !put_text("/proc/self/uid_map", uids) ||
+	     !put_text("/proc/self/gid_map", gids)))
+		return false;
+	return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
+/* In a child with a small disk of its own; skipped without the right to mount. */
 static void in_mount_child(struct dir *d, void (*fn)(struct dir *d))
 {
 	pid_t pid = fork();
 	int status;
 
 	if (!pid) {
-		int flags = CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0);
-
-		if (unshare(flags) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		    mount("tmpfs", d->path, "tmpfs", 0, "size=2m"))
+		if (!own_mounts() || mount("tmpfs", d->path, "tmpfs", 0, "size=2m"))
 			_exit(77);
 		fn(d);
 		_exit(0);
