@@ -13,6 +13,8 @@
 #include "mgr/api/ctx.h"
 #include "mgr/api/http.h"
 #include "mgr/core/manager.h"
+#include "mgr/hostside.h"
+#include "mgr/monitor.h"
 #include "mgr/notify.h"
 #include "mgr/run/local.h"
 #include "mgr/store/digest.h"
@@ -29,7 +31,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STOP_GRACE_MS 2000
+#define STOP_GRACE_MS	 2000
+#define HISTORY_FILE_MAX (256ull << 20)
 
 struct daemon {
 	const struct options *o;
@@ -39,6 +42,9 @@ struct daemon {
 	struct runner *runner;
 	struct mgr mgr;
 	bool mgr_there;
+	struct hostside host;
+	struct history *history;
+	struct monitor monitor;
 	struct api_ctx ctx;
 	struct http *http;
 	int signals;
@@ -160,6 +166,19 @@ static struct sched_size capacity(const struct daemon *d)
 	};
 }
 
+/* Not precious: without it there is no history, and all else goes on. */
+static void open_history(struct daemon *d)
+{
+	char path[OPTIONS_PATH_MAX + 16];
+	struct err e = { 0 };
+
+	snprintf(path, sizeof(path), "%s/history.db", d->o->state_dir);
+	if (history_open(&d->history, path, &clock_host, HISTORY_FILE_MAX, &e)) {
+		d->history = NULL;
+		log_line(LOG_WARN, "history", "%s", e.msg);
+	}
+}
+
 static int open_manager(struct daemon *d, struct err *e)
 {
 	struct runner_local_config cfg = {
@@ -173,15 +192,28 @@ static int open_manager(struct daemon *d, struct err *e)
 
 	if (ret)
 		return ret;
+	d->host = (struct hostside) {
+		.loop = d->loop,
+		.store = d->store,
+		.mgr = &d->mgr,
+		.monitor = &d->monitor,
+	};
+	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
+	if (ret)
+		return ret;
 	d->mgr = (struct mgr) {
 		.loop = d->loop,
 		.store = d->store,
 		.runner = d->runner,
 		.people = d->people,
-		.host_ctx = d,
+		.host = &hostside_ops,
+		.host_ctx = &d->host,
 	};
 	mgr_init(&d->mgr, &room);
 	d->mgr_there = true;
+	open_history(d);
+	d->monitor = (struct monitor) { .mgr = &d->mgr, .history = d->history };
+	monitor_start(&d->monitor);
 	return mgr_recover(&d->mgr, e);
 }
 
@@ -215,7 +247,10 @@ static int open_api(struct daemon *d, struct err *e)
 		.runner = d->runner,
 		.store = d->store,
 		.loop = d->loop,
+		.net = d->host.net,
+		.history = d->history,
 	};
+	snprintf(d->ctx.net_why, sizeof(d->ctx.net_why), "%s", d->host.net_why);
 	ctx_init(&d->ctx);
 	return http_create(&d->http, &cfg, &d->ctx.api, d->loop, e);
 }
@@ -263,6 +298,9 @@ static void tear_down(struct daemon *d)
 	loop_lock(d->loop);
 	http_destroy(d->http);
 	runner_local_destroy(d->runner);
+	monitor_stop(&d->monitor);
+	hostside_close(&d->host);
+	history_close(d->history);
 	if (d->mgr_there)
 		mgr_fini(&d->mgr);
 	people_destroy(d->people);

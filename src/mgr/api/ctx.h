@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 
+struct history;
 struct netmgr;
 
 struct api_ctx {
@@ -31,6 +32,7 @@ struct api_ctx {
 	struct store *store;
 	struct netmgr *net; /* NULL: this holmd has no networks, and why */
 	char net_why[ERR_MSG_MAX];
+	struct history *history; /* NULL: there is none */
 	struct loop *loop;
 	struct api api;
 	/** Whether the caller may have what a configuration names on the host. Optional. */

@@ -5,7 +5,6 @@
 #include "mgr/api/handlers.h"
 
 #include "mgr/api/ctx.h"
-#include "mgr/api/metrics.h"
 #include "mgr/api/reply.h"
 #include "mgr/store/history.h"
 

@@ -5,6 +5,7 @@
 #include "mgr/api/handlers.h"
 
 #include "mgr/api/ctx.h"
+#include "mgr/api/openapi.h"
 #include "mgr/api/reply.h"
 
 #include <errno.h>
@@ -13,12 +14,9 @@
 
 #define AUDIT_PAGE 1000
 
-extern const char openapi_json[];
-extern const size_t openapi_json_len;
-
 void h_openapi(struct api_ctx *ctx UNUSED, struct api_request *r, const char *const arg[] UNUSED)
 {
-	api_reply_text(r, "application/json", openapi_json, openapi_json_len);
+	api_reply_text(r, "application/json", api_openapi_json, api_openapi_json_len);
 }
 
 void h_host(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)

@@ -8,6 +8,7 @@
 #include "mgr/api/ctx.h"
 #include "mgr/api/reply.h"
 #include "mgr/api/wait.h"
+#include "mgr/run/process.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -337,7 +338,10 @@ void h_vm_wait(struct api_ctx *ctx, struct api_request *r, const char *const arg
 
 /* A question to the VM's process that a request waits for. */
 struct question {
+	struct api_ctx *ctx;
 	struct api_request *r; /* NULL: the peer went */
+	struct sample before;  /* for what the process does not say */
+	pid_t pid;
 };
 
 static void on_gone(struct api_request *r)
@@ -349,10 +353,17 @@ static void on_stats(void *arg, const json_t *reply, const struct err *e)
 {
 	struct question *q = arg;
 
-	if (q->r && e)
+	struct sample s = q->before;
+
+	if (q->r && e) {
 		api_fail_err(q->r, e);
-	else if (q->r)
-		api_reply_json(q->r, 200, json_deep_copy(reply));
+	} else if (q->r) {
+		sample_read(&s, reply);
+		s.at_ns = q->ctx->mgr->clock->wall_ns(q->ctx->mgr->clock);
+		s.cpu_ns = process_cpu_ns(q->pid);
+		s.steal_ns = process_steal_ns(q->pid);
+		api_reply_json(q->r, 200, sample_encode(&s));
+	}
 	free(q);
 }
 
@@ -375,7 +386,7 @@ void h_vm_stats(struct api_ctx *ctx, struct api_request *r, const char *const ar
 		api_fail(r, API_NO_RESOURCE, "no memory for the question");
 		return;
 	}
-	q->r = r;
+	*q = (struct question) { ctx, r, vm->sample, vm->life.run.pid };
 	r->pending = q;
 	r->cancel = on_gone;
 	if (ctx->runner->ops->send(ctx->runner, vm->id, &ask, on_stats, q, &e)) {

@@ -371,6 +371,7 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 	       uint64_t etag, struct err *e)
 {
 	struct vm *fresh;
+	bool renamed;
 	int ret;
 
 	if (etag && etag != vm->etag)
@@ -381,6 +382,7 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 	ret = vm_decode(fresh, body, VM_FROM_CHANGE, e);
 	if (!ret)
 		ret = check_change(m, vm, fresh, body, e);
+	renamed = !ret && strcmp(fresh->name, vm->name) != 0;
 	if (!ret)
 		ret = write_change(m, by, vm, fresh, e);
 	if (ret) {
@@ -388,7 +390,7 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 		return ret;
 	}
 	event_tell(&m->events, "vm.changed", vm->id, vm->name, vm->project, NULL);
-	if (m->changed)
-		m->changed(m->host_ctx, vm);
+	if (m->host && m->host->changed)
+		m->host->changed(m->host_ctx, vm, renamed);
 	return 0;
 }

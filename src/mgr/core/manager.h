@@ -49,27 +49,36 @@ struct mgr_verb_args {
 	bool paused;	   /* of start: run no guest code yet */
 };
 
+/** What the host does around a VM's life; all optional. */
+struct mgr_host_ops {
+	/**
+	 * Before a process is made: networks, volumes, groups. @c is a copy of the VM's
+	 * configuration, whose names are resolved to what is the host's.
+	 * @tap_fd: receives an open tap for the net "network:NAME"; -1 stays where there is none
+	 *
+	 * 0 or -errno with a sentence; then release() is called too.
+	 */
+	int (*prepare)(void *ctx, const struct vm *vm, struct vm_config *c, int *tap_fd,
+		       struct err *e);
+	/** Its process can be spoken to: limits and the like. */
+	void (*started)(void *ctx, const struct vm *vm);
+	/** The process is gone: the reverse of prepare(). */
+	void (*release)(void *ctx, const struct vm *vm);
+	/** The record changed: act on what can change live. @renamed: its name did. */
+	void (*changed)(void *ctx, const struct vm *vm, bool renamed);
+	/** The VM is removed for good. */
+	void (*purged)(void *ctx, const struct vm *vm);
+	/** Bytes of volumes in a project. */
+	uint64_t (*disk_used)(void *ctx, const char *project);
+};
+
 struct mgr {
 	struct loop *loop;	    /* borrowed */
 	const struct clock *clock;  /* the loop's */
 	struct store *store;	    /* borrowed */
 	struct runner *runner;	    /* borrowed */
 	struct people *people;	    /* borrowed */
-	/**
-	 * Network for a start: an open tap for config->net "network:NAME", or -1. Optional.
-	 * 0 or -errno with a sentence.
-	 */
-	int (*attach)(void *ctx, const struct vm *vm, int *tap_fd, struct err *e);
-	/** The reverse, when the process is gone. Optional. */
-	void (*detach)(void *ctx, const struct vm *vm);
-	/** Resolve what a user's configuration names to the host's paths. Optional. */
-	int (*resolve)(void *ctx, const struct vm *vm, struct vm_config *c, struct err *e);
-	/** Bytes of volumes in a project. Optional. */
-	uint64_t (*disk_used)(void *ctx, const char *project);
-	/** A VM's process can be spoken to: limits and the like. Optional. */
-	void (*started)(void *ctx, const struct vm *vm);
-	/** A VM's record changed while it may run: act on what can change live. Optional. */
-	void (*changed)(void *ctx, const struct vm *vm);
+	const struct mgr_host_ops *host; /* NULL: a bare one, as in tests */
 	void *host_ctx;
 
 	struct vm **vms; /* sorted by name, then id */

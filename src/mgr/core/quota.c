@@ -27,8 +27,8 @@ static void usage(void *ctx, const char *id, struct quota *out)
 		out->cpus += vm->config.cpus;
 		out->memory += vm->config.memory;
 	}
-	if (x && c->m->disk_used)
-		out->disk = c->m->disk_used(c->m->host_ctx, x->name);
+	if (x && c->m->host && c->m->host->disk_used)
+		out->disk = c->m->host->disk_used(c->m->host_ctx, x->name);
 }
 
 int mgr_check_quota(struct mgr *m, const struct vm *vm, struct err *e)

@@ -129,8 +129,8 @@ static void clean(struct mgr *m, struct vm *vm)
 	loop_timer_disarm(&vm->grace);
 	mgr_queue_leave(m, vm);
 	m->runner->ops->clean(m->runner, vm->id);
-	if (m->detach)
-		m->detach(m->host_ctx, vm);
+	if (m->host && m->host->release)
+		m->host->release(m->host_ctx, vm);
 	memset(&vm->life.run, 0, sizeof(vm->life.run));
 	vm->life.stop_by_ns = 0;
 	vm->stands = false;
@@ -204,8 +204,8 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 		mgr_press(m, vm);
 		return;
 	}
-	if (m->started)
-		m->started(m->host_ctx, vm);
+	if (m->host && m->host->started)
+		m->host->started(m->host_ctx, vm);
 	mgr_report(m, vm, h->paused ? VM_IS_PAUSED : VM_IS_RUNNING);
 }
 

@@ -69,10 +69,8 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 	ret = vm_config_copy(&c, &vm->config, &e);
 	if (!ret)
 		ret = vm_config_set(&c, "name", vm->name, &e);
-	if (!ret && m->resolve)
-		ret = m->resolve(m->host_ctx, vm, &c, &e);
-	if (!ret && m->attach)
-		ret = m->attach(m->host_ctx, vm, &spec.tap_fd, &e);
+	if (!ret && m->host && m->host->prepare)
+		ret = m->host->prepare(m->host_ctx, vm, &c, &spec.tap_fd, &e);
 	if (!ret && vm->life.state == VM_RESUMING)
 		ret = m->runner->ops->load(m->runner, &spec, &e);
 	else if (!ret)
@@ -181,6 +179,8 @@ static int purge(struct mgr *m, struct vm *vm, const struct audit_entry *a, stru
 	if (ret)
 		return ret;
 	event_tell(&m->events, "vm.purged", vm->id, a->on, vm->project, NULL);
+	if (m->host && m->host->purged)
+		m->host->purged(m->host_ctx, vm);
 	mgr_drop(m, vm);
 	return 0;
 }
