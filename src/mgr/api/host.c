@@ -9,6 +9,7 @@
 #include "mgr/api/reply.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,26 +36,48 @@ void h_host(struct api_ctx *ctx, struct api_request *r, const char *const arg[] 
 				 (json_int_t)running));
 }
 
+static json_t *queued(const struct mgr *m, const struct vm *vm)
+{
+	uint64_t now_ns = m->clock->mono_ns(m->clock), now = now_ns / CLOCK_NS_PER_MS;
+	const struct sched_job *j = &vm->job;
+	uint64_t waited_ns = now_ns - MIN(now_ns, j->since_ms * CLOCK_NS_PER_MS);
+	char since[CLOCK_TEXT_LEN];
+
+	return json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:I, s:s}", "name", vm->name, "id", vm->id,
+			 "project", vm->project, "priority", j->priority, "burst_ms",
+			 (json_int_t)j->burst_ms, "since",
+			 clock_format(since, m->clock->wall_ns(m->clock) - waited_ns), "position",
+			 (json_int_t)sched_position(&m->sched, j, now), "why",
+			 j->state == SCHED_WAITING ? "does not fit yet" : "between time slices");
+}
+
+static int by_position(const void *a, const void *b)
+{
+	const json_t *const *x = a, *const *y = b;
+	json_int_t p = json_integer_value(json_object_get(*x, "position"));
+	json_int_t q = json_integer_value(json_object_get(*y, "position"));
+
+	return (p > q) - (p < q);
+}
+
 void h_sched_queue(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
-	const struct clock *c = ctx->mgr->clock;
-	uint64_t now = c->mono_ns(c) / CLOCK_NS_PER_MS;
 	json_t *items = json_array();
+	json_t **list = calloc(ctx->mgr->n_vms + 1, sizeof(*list));
+	size_t n = 0;
 
-	for (size_t i = 0; i < ctx->mgr->n_vms; i++) {
+	for (size_t i = 0; list && i < ctx->mgr->n_vms; i++) {
 		const struct vm *vm = ctx->mgr->vms[i];
-		const struct sched_job *j = &vm->job;
 
-		if ((j->state != SCHED_WAITING && j->state != SCHED_STILL) ||
-		    !ctx_sees(ctx, vm->project))
-			continue;
-		json_array_append_new(
-			items,
-			json_pack("{s:s, s:s, s:I, s:I, s:i}", "vm", vm->name, "state",
-				  j->state == SCHED_WAITING ? "waiting" : "still", "position",
-				  (json_int_t)sched_position(&ctx->mgr->sched, j, now), "waited_ms",
-				  (json_int_t)(now - j->since_ms), "priority", j->priority));
+		if ((vm->job.state == SCHED_WAITING || vm->job.state == SCHED_STILL) &&
+		    ctx_sees(ctx, vm->project))
+			list[n++] = queued(ctx->mgr, vm);
 	}
+	if (list)
+		qsort(list, n, sizeof(*list), by_position);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(items, list[i]);
+	free(list);
 	api_reply_json(r, 200,
 		       json_pack("{s:s, s:o}", "policy", sched_policy_name(ctx->mgr->sched.policy),
 				 "items", items));

@@ -37,7 +37,7 @@ static json_t *encode(const struct net_info *i)
 	MEM_AUTO char *text = network_encode(i->net);
 	json_t *o = text ? json_loads(text, 0, NULL) : NULL;
 
-	json_object_set_new(o, "active", json_boolean(i->active));
+	json_object_set_new(o, "state", json_string(i->active ? "active" : "inactive"));
 	json_object_set_new(o, "attached", json_integer((json_int_t)i->attached));
 	json_object_set_new(o, "leases",
 			    json_integer(i->leases ? (json_int_t)i->leases->n : 0));
