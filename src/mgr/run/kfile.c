@@ -61,12 +61,13 @@ bool kfile_word(const char *text, const char *key, uint64_t *out)
 	size_t len = strlen(key);
 
 	for (const char *p = text; (p = strstr(p, key)); p += len) {
-		char *end;
-
 		if ((p > text && !strchr(" \t\n", p[-1])) || !p[len] || !strchr(" \t=:", p[len]))
 			continue;
-		*out = strtoull(p + len + strspn(p + len, " \t=:"), &end, 10);
-		return end > p + len + 1;
+		p += len + strspn(p + len, " \t=:");
+		if (*p < '0' || *p > '9')
+			return false;
+		*out = strtoull(p, NULL, 10);
+		return true;
 	}
 	return false;
 }
