@@ -264,7 +264,7 @@ static void upload_replaces_whole(void **state)
 	fill(f, "v", MIB - 3, "end");
 	assert_int_equal(volume_upload_begin(&u, f->p, "v", false, &e), 0);
 	assert_int_equal(volume_upload_write(u, "newer", 5, &e), 0);
-	expect(f, "v", 0, "old");
+	assert_int_equal(volume_open(f->p, "v", true, &e), -EBUSY);
 	volume_upload_cancel(u);
 	expect(f, "v", 0, "old");
 	assert_int_equal(volume_upload_begin(&u, f->p, "v", false, &e), 0);
