@@ -95,10 +95,10 @@ int volume_decode(struct volume_record *r, const char *json, size_t len, bool st
 
 char *volume_encode(const struct volume_record *r)
 {
-	JSON_AUTO *o =
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:s*}", "id", r->id, "name", r->name, "pool",
-			  r->pool, "project", r->project, "size", (json_int_t)r->size, "clone_of",
-			  r->clone_of[0] ? r->clone_of : NULL);
+	JSON_AUTO *o = json_pack("{s:s, s:s, s:s, s:s, s:o*, s:s*}", "id", r->id, "name", r->name,
+				 "pool", r->pool, "project", r->project, "size",
+				 r->size ? json_integer((json_int_t)r->size) : NULL, "clone_of",
+				 r->clone_of[0] ? r->clone_of : NULL);
 
 	return o ? json_dumps(o, JSON_COMPACT) : NULL;
 }

@@ -431,6 +431,14 @@ static void records_are_strict(void **state UNUSED)
 	text = volume_encode(&r);
 	assert_int_equal(volume_decode(&again, text, strlen(text), true, &e), 0);
 	assert_memory_equal(&r, &again, sizeof(r));
+	/* A clone that takes its source's size. */
+	free(text);
+	again = none;
+	r.size = 0;
+	snprintf(r.clone_of, sizeof(r.clone_of), "w");
+	text = volume_encode(&r);
+	assert_int_equal(volume_decode(&again, text, strlen(text), true, &e), 0);
+	assert_int_equal(again.size, 0);
 	assert_int_equal(pool_decode(&p, "{\"name\":\"p\",\"path\":\"x\"}", 23, false, &e),
 			 -EINVAL);
 	assert_int_equal(pool_decode(&p, "{\"name\":\"p\",\"path\":\"/x\"}", 24, false, &e), 0);
