@@ -95,7 +95,8 @@ static int decode(struct network *n, const char *json, struct err *e)
 	int ret;
 
 	network_init(n);
-	ret = network_decode(n, json, strlen(json), true, e);
+	/* Those that are about something else need no id. */
+	ret = network_decode(n, json, strlen(json), strstr(json, "\"id\"") != NULL, e);
 	if (!ret)
 		ret = network_check(n, e);
 	return ret;
