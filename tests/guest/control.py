@@ -342,8 +342,16 @@ def test_console(vm):
 def test_slow_reader_and_log(vm, w):
     slow = vm.console('read')
     w.s.send(b'flood\n')
-    check('a flood does not wait for a slow reader', w.wait('flooded', 60))
-    time.sleep(0.2)
+    w.s.close()
+    last = ''
+    for _ in range(60):
+        k = vm.console('read replay')
+        k.drain(0.5)
+        k.s.close()
+        last = k.text[-300:]
+        if 'flooded' in last:
+            break
+    check('a flood does not wait for a slow reader', 'flooded' in last, last)
     got = 0
     while True:
         packet = slow.recv(2)
@@ -502,7 +510,10 @@ def test_payload():
         check('payload: stands still', w.drain(3) and not w.text, w.text)
         check('payload: resume', 'ok' in c.do('resume') and w.wait(r'[0-9a-f]{8}\n', 10))
         stood = tsc() - before
-        check('payload: its clock stood', 0 <= stood < 1.5 * second, (stood, second))
+        with open(f'{FOLDER}/payload.err', encoding='utf-8') as f:
+            cannot = "the guest's clocks went on" in f.read()
+        check('payload: its clock stood, or it is said that it cannot',
+              0 <= stood < 1.5 * second or (cannot and ENGINE == 'kvm'), (stood, second))
         stats = c.do('stats').get('ok', {})
         check('payload: stats', stats.get('engine') == ENGINE and stats.get('vcpus'), stats)
         check('payload: reset', 'ok' in c.do('reset') and c.do('stats')['ok']['resets'] == 1 and

@@ -26,7 +26,7 @@ managed_payload() {
 		payload: pause
 		payload: stands still
 		payload: resume
-		payload: its clock stood
+		payload: its clock stood, or it is said that it cannot
 		payload: stats
 		payload: reset
 		payload: reset while paused
