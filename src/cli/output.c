@@ -298,7 +298,10 @@ static void print_tree(FILE *f, json_t *object, unsigned depth)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(object, key, v) print_member(f, key, v, depth);
+	json_object_foreach(object, key, v)
+	{
+		print_member(f, key, v, depth);
+	}
 }
 
 int output_object(const struct output *o, FILE *f, json_t *object, struct err *e)
