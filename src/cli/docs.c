@@ -3,6 +3,7 @@
  * The command table as help text, Markdown and manual pages.
  */
 #include "cli/command.h"
+#include "cli/problem.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -225,9 +226,10 @@ static void markdown_shared(FILE *f)
 
 void docs_print_markdown(FILE *f)
 {
-	size_t n, n_exits;
+	size_t n, n_exits, n_codes;
 	const struct cmd_table *const *t = cmd_tables(&n);
 	const struct cmd_exit *x = cmd_exits(&n_exits);
+	const struct problem_code *codes = problem_codes(&n_codes);
 
 	fputs("# The command line\n\n"
 	      "Generated from the command tables in `src/cli` by "
@@ -245,6 +247,12 @@ void docs_print_markdown(FILE *f)
 	for (size_t i = 0; i < n_exits; i++)
 		fprintf(f, "| %d | %s |\n", (int)x[i].code, x[i].meaning);
 	fputs("| odd | The guest wrote to the debug-exit port: (value << 1) \\| 1 |\n", f);
+	fputs("\nWhat the manager refuses ends with:\n\n| code of the API | exit code "
+	      "|\n|---|---|\n",
+	      f);
+	for (size_t i = 0; i < n_codes; i++)
+		fprintf(f, "| `%s` | %d |\n", codes[i].code, (int)err_exit_code(-codes[i].err));
+	fputs("| no manager answers | 10 |\n", f);
 	fputs("\nErrors are one sentence on standard error that says what is wrong, with which "
 	      "object, and what to do.\n",
 	      f);

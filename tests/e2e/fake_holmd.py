@@ -85,6 +85,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def address_string(self):
         return 'unix'
 
+    def handle_expect_100(self):
+        if '/forbidden/' in self.path:
+            record(f'{self.command} {self.path} refused before its body')
+            self.close_connection = True
+            self.problem('forbidden')
+            return False
+        return super().handle_expect_100()
+
     def body(self):
         if self.headers.get('Transfer-Encoding') == 'chunked':
             data = b''

@@ -33,14 +33,15 @@ sends() {
 	sends_status=$1
 	printf '%s\n' "$2" | sed '/^$/d; s|@CWD|'"$TMP/work"'|g' >"$TMP/want"
 	shift 2
+	sends_name=$(echo "client: holm $*" | sed "s|$TMP|TMP|g; s|:$port|:PORT|g")
 	: >"$TMP/record"
 	timeout 20 "$HOLM" "$@" >"$TMP/out" 2>"$TMP/err" </dev/null
 	sends_rc=$?
 	sed 's/vm-[0-9a-f]\{8\}/vm-RANDOM/g' "$TMP/record" >"$TMP/got"
 	if [ $sends_rc = "$sends_status" ] && cmp -s "$TMP/want" "$TMP/got"; then
-		ok "client: holm $*"
+		ok "$sends_name"
 	else
-		not_ok "client: holm $*: status $sends_rc, not $sends_status"
+		not_ok "$sends_name: status $sends_rc, not $sends_status"
 		diff "$TMP/want" "$TMP/got" >"$TMP/diff"
 		tap_show "$TMP/diff"
 		tap_show "$TMP/err"
@@ -206,6 +207,10 @@ head -c 3000000 /dev/urandom >bytes
 sum=$(sha256sum bytes | cut -c 1-8)
 sends 0 "PUT /v1/volumes/data/data 3000000 bytes $sum" volume upload data bytes
 check "client: progress is lines where there is no terminal" grep -qx 'upload data: 100 %' "$TMP/err"
+sends 10 'PUT /v1/volumes/forbidden/data refused before its body' volume upload forbidden bytes
+check "client: a refused upload says why" grep -qx 'holm: a viewer may not start VMs' "$TMP/err"
+sends 4 '' volume upload data no-such-file
+sends 4 '' volume upload data .
 sends 0 'GET /v1/volumes/data
 GET /v1/volumes/data/data' volume download data back
 check "client: the same bytes come back" cmp bytes back
