@@ -21,6 +21,11 @@ struct clock {
 	uint64_t (*mono_ns)(const struct clock *c);
 	/** Nanoseconds since 1970-01-01 00:00 UTC. */
 	uint64_t (*wall_ns)(const struct clock *c);
+	/**
+	 * What CLOCK_MONOTONIC of the host shows when this clock shows @mono_ns; UINT64_MAX: not
+	 * as things stand. NULL: a clock that a test moves.
+	 */
+	uint64_t (*host_ns)(const struct clock *c, uint64_t mono_ns);
 };
 
 /** The host's CLOCK_MONOTONIC and CLOCK_REALTIME. */
@@ -41,5 +46,17 @@ void clock_fake_advance(struct clock_fake *f, uint64_t ns);
 
 /** clock_monotonic_ns() - CLOCK_MONOTONIC of the host. */
 uint64_t clock_monotonic_ns(void);
+
+#define CLOCK_TEXT_LEN 25 /* bytes of clock_format()'s text with its NUL */
+
+/** clock_format() - @wall_ns in RFC 3339, "2026-11-21T19:20:00.000Z"; returns @buf. */
+const char *clock_format(char buf[CLOCK_TEXT_LEN], uint64_t wall_ns);
+
+/**
+ * clock_parse() - the reverse of clock_format(), with or without the fraction.
+ *
+ * Return: 0, or -EINVAL: no such time, or none in UTC.
+ */
+int clock_parse(uint64_t *wall_ns, const char *text) MUST_CHECK;
 
 #endif

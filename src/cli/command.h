@@ -130,6 +130,7 @@ int opts_next(struct opts *o, const struct cmd_option **opt, const char **value,
 /* The commands; contracts as struct cmd's run. */
 int cmd_run(const struct cmd *self, int argc, char **argv);
 int cmd_doctor(const struct cmd *self, int argc, char **argv);
+int cmd_simulate(const struct cmd *self, int argc, char **argv);
 int cmd_version(const struct cmd *self, int argc, char **argv);
 int cmd_help(const struct cmd *self, int argc, char **argv);
 int cmd_completion(const struct cmd *self, int argc, char **argv);

@@ -3,6 +3,7 @@
  * holm help, holm man and holm gen-docs: what the table says, for people.
  */
 #include "cli/command.h"
+#include "mgr/core/life.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,6 +38,10 @@ int cmd_help(const struct cmd *self, int argc, char **argv)
 	const struct cmd *c;
 	struct err e = { 0 };
 
+	if (argc == 1 && !strcmp(argv[0], "states")) {
+		vm_life_print(stdout, false);
+		return HOLM_EXIT_OK;
+	}
 	if (command_arg(argc, argv, &c, &noun, &e))
 		return cmd_fail(&e);
 	if (noun)

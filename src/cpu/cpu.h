@@ -137,6 +137,13 @@ struct cpu_engine_ops {
 	 */
 	void (*vm_ioapic_routes)(struct cpu_vm *vm, const uint64_t *redir, unsigned n);
 
+	/**
+	 * The VM stood still for @ns: move its clocks (TSC, APIC timers, kvmclock) back by as
+	 * much, so that the guest sees nothing of it. No vCPU runs. Optional: without it the
+	 * guest's clocks leap. -ENOTSUP where the host cannot; then nothing is changed.
+	 */
+	int (*vm_stood_still)(struct cpu_vm *vm, uint64_t ns);
+
 	/** Start or stop the dirty log. Optional: NULL where mem's own flags are always right. */
 	int (*vm_dirty_log)(struct cpu_vm *vm, bool on, struct err *e);
 	/** OR the engine's own dirty pages of @r into @bitmap (see mem_dirty_take). Optional. */

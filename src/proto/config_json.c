@@ -140,3 +140,12 @@ char *vm_config_encode(const struct vm_config *c, bool internal)
 	line[len + 1] = '\0';
 	return line;
 }
+
+int vm_config_copy(struct vm_config *to, const struct vm_config *from, struct err *e)
+{
+	MEM_AUTO char *text = vm_config_encode(from, false);
+
+	if (!text)
+		return err_set(e, -ENOMEM, "no memory for the configuration");
+	return vm_config_decode(to, text, strlen(text), "configuration", false, e);
+}

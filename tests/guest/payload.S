@@ -11,6 +11,7 @@
  * kbd: resets by the keyboard controller                    cf9: resets by the reset register
  * hello: a line on COM1, then as exit                       echo: COM1 in to COM1 out until 'q'
  * spin: computes for ever                                   storm: writes to every port for ever
+ * count: a number more on COM1 nine times a second, sleeping between; the power button ends it
  */
 #define MAGIC 0x1badb002
 #define FLAGS 2 /* bit 1: memory information wanted, section 3.1.2 */
@@ -102,6 +103,62 @@ _start:
 	cmpl	$200000, count
 	jne	4b
 	jmp	done
+#elif defined(MODE_count)
+	movl	$tick, %eax	/* gate 0x20, an interrupt gate: SDM vol. 3, 6.11 */
+	movw	%ax, idt + 0x20 * 8
+	movw	%cs, idt + 0x20 * 8 + 2
+	movw	$0x8e00, idt + 0x20 * 8 + 4
+	shrl	$16, %eax
+	movw	%ax, idt + 0x20 * 8 + 6
+	lidt	idtr
+	movb	$0x11, %al	/* the PIC: ICW1 to ICW4, then all but IRQ 0 masked */
+	outb	%al, $0x20
+	movb	$0x20, %al
+	outb	%al, $0x21
+	movb	$4, %al
+	outb	%al, $0x21
+	movb	$1, %al
+	outb	%al, $0x21
+	movb	$0xfe, %al
+	outb	%al, $0x21
+	movb	$0x34, %al	/* the PIT: channel 0, mode 2, 65536 counts: 18.2 Hz */
+	outb	%al, $0x43
+	xorl	%eax, %eax
+	outb	%al, $0x40
+	outb	%al, $0x40
+6:	sti
+	hlt
+	cli
+	movw	$0x600, %dx	/* PM1a status: PWRBTN_STS is bit 8, ACPI 6.5, 4.8.3.1.1 */
+	inw	%dx, %ax
+	testb	$1, %ah
+	jnz	off
+	testl	$1, count
+	jnz	6b
+	movl	count, %ebx
+	shrl	$1, %ebx
+	movl	$8, %ecx
+7:	roll	$4, %ebx
+	movl	%ebx, %eax
+	andb	$15, %al
+	cmpb	$10, %al
+	sbbb	$0x69, %al
+	das
+	call	put
+	loop	7b
+	movb	$'\n', %al
+	call	put
+	jmp	6b
+off:	movw	$0x604, %dx
+	movw	$(S5_TYPE << 10 | 1 << 13), %ax
+	outw	%ax, %dx
+	jmp	fail
+tick:	incl	count
+	pushl	%eax
+	movb	$0x20, %al	/* end of interrupt */
+	outb	%al, $0x20
+	popl	%eax
+	iret
 #endif
 
 done:
@@ -132,7 +189,11 @@ empty:	.word 0
 	.long 0
 count:	.long 0
 text:	.asciz "hello from the guest\r\n"
+idtr:	.word 0x21 * 8 - 1
+	.long idt
 	.section .bss
+	.align 16
+idt:	.skip 0x21 * 8
 	.align 16
 	.skip 4096
 stack:

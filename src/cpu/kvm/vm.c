@@ -320,6 +320,45 @@ static void vcpu_nmi(struct cpu_vcpu *v)
 	vm_msi(v->vm, 0xfee00000u | (uint64_t)(v->id & 0xff) << 12, 4u << 8);
 }
 
+/* The TSC's offset is an attribute of a vCPU from Linux 5.16 on: vcpu.rst, KVM_VCPU_TSC_CTRL. */
+static int tsc_offset(const struct cpu_vcpu *v, unsigned long request, uint64_t *offset)
+{
+	struct kvm_device_attr a = { .group = KVM_VCPU_TSC_CTRL,
+				     .attr = KVM_VCPU_TSC_OFFSET,
+				     .addr = (uintptr_t)offset };
+
+	return ioctl(v->fd, request, &a) ? -errno : 0;
+}
+
+/*
+ * The kernel's APIC timers go on meanwhile: one that comes due at the pause or for the old TSC
+ * interrupts too early once, which every system's timer code looks into.
+ */
+static int vm_stood_still(struct cpu_vm *vm, uint64_t ns)
+{
+	uint64_t ticks = (uint64_t)((unsigned __int128)ns * vm->cpuid.tsc_khz / 1000000);
+	struct kvm_clock_data clock = { 0 };
+
+	for (unsigned i = 0; i < vm->n; i++) {
+		const struct cpu_vcpu *v = atomic_load(&vm->vcpu[i]);
+		uint64_t offset;
+
+		if (!v)
+			continue;
+		if (tsc_offset(v, KVM_GET_DEVICE_ATTR, &offset))
+			return -ENOTSUP;
+		offset -= ticks;
+		if (tsc_offset(v, KVM_SET_DEVICE_ATTR, &offset))
+			return -ENOTSUP;
+	}
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+		return 0;
+	clock = (struct kvm_clock_data) { .clock = clock.clock - MIN(ns, clock.clock) };
+	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock))
+		log_line(LOG_WARN, "kvm", "kvmclock goes on: %s", strerror(errno));
+	return 0;
+}
+
 static void vm_ioapic_routes(struct cpu_vm *vm, const uint64_t *redir, unsigned n)
 {
 	KVM_LIST(kvm_irq_routing, kvm_irq_routing_entry, KVM_IOAPIC_PINS) r = { 0 };
@@ -355,6 +394,7 @@ const struct cpu_engine_ops cpu_kvm_engine = {
 	.vm_msi = vm_msi,
 	.vm_intr = vm_intr,
 	.vcpu_nmi = vcpu_nmi,
+	.vm_stood_still = vm_stood_still,
 	.vm_ioapic_routes = vm_ioapic_routes,
 	.vm_dirty_log = vm_dirty_log,
 	.vm_dirty_take = vm_dirty_take,

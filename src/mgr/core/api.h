@@ -39,7 +39,7 @@ struct api_stream_ops {
 	/** Up to @len bytes: how many, 0: none now (api_stream_wake() follows), -1: the end. */
 	ssize_t (*read)(struct api_stream *s, void *buf, size_t len);
 	/**
-	 * Bytes from the peer (WebSocket only; optional). Return: bytes taken, the rest is
+	 * Bytes from the peer (WebSocket, or a sink; optional). Return: bytes taken, the rest is
 	 * offered again after api_stream_wake(); or -1: end it.
 	 */
 	ssize_t (*write)(struct api_stream *s, const void *buf, size_t len);
@@ -67,9 +67,9 @@ struct api_reply {
 	const char *content_type; /* NULL: application/json */
 	const char *body;	  /* borrowed for the call; NULL with a stream or without body */
 	size_t len;
-	const char *etag;      /* without quotes; NULL: none */
-	const char *allow;     /* of 405: "GET, POST"; NULL: none */
-	unsigned retry_after;  /* seconds; 0: none */
+	const char *etag;	   /* without quotes; NULL: none */
+	const char *allow;	   /* of 405: "GET, POST"; NULL: none */
+	unsigned retry_after;	   /* seconds; 0: none */
 	struct api_stream *stream; /* owned by the transport from done() on; NULL: none */
 	bool websocket;		   /* the stream is to become a WebSocket of binary frames */
 	uint64_t stream_len;	   /* bytes of the stream; UINT64_MAX: not known */
@@ -77,7 +77,7 @@ struct api_reply {
 
 /** One request; lives until its done() has returned or, where the peer went, cancel() ran. */
 struct api_request {
-	const char *method; /* "GET" */
+	const char *method; /* "GET"; also where the peer sent HEAD */
 	const char *path;   /* decoded, "/v1/vms/web" */
 	/** The first value of a query parameter, decoded; NULL where it is not there. */
 	const char *(*query)(const struct api_request *r, const char *name);
@@ -86,11 +86,9 @@ struct api_request {
 	size_t body_len;
 	bool upgrade; /* the peer asks for a WebSocket */
 	struct api_peer peer;
-	/**
-	 * A body that is no JSON (PUT of a volume's data): the callee pulls it from here;
-	 * NULL: the body is in @body. @body_total: its length, UINT64_MAX: not known.
-	 */
-	struct api_upload *upload;
+	/** Where the body went as it came (api_ops.sink); NULL: it is in @body. */
+	struct api_stream *sink;
+	uint64_t body_total; /* its length; UINT64_MAX: not known before its end */
 	/** To be called exactly once, on the loop; @r is gone afterwards. */
 	void (*done)(struct api_request *r, const struct api_reply *reply);
 	/** For the callee that answers later. */
@@ -99,26 +97,20 @@ struct api_request {
 	void (*cancel)(struct api_request *r);
 };
 
-/**
- * A request whose body is taken as it comes. The callee sets the functions in its begin().
- */
-struct api_upload {
-	void *ctx;
-	/** Some bytes, in order, written before it returns. 0 or -errno with a sentence. */
-	int (*data)(void *ctx, const void *buf, size_t len, struct err *e);
-	/** All came (@whole) or the peer went; then done() is called where @whole. */
-	void (*end)(void *ctx, bool whole, struct err *why);
-};
-
 struct api_ops {
-	/** One request. Calls r->done() now or later. */
+	/** One request, whole. Calls r->done() now or later. */
 	void (*call)(void *ctx, struct api_request *r);
 	/**
-	 * Whether the body of this request goes to r->upload. Called before the body is read;
-	 * authorizes as call() does. True: r->upload is filled. On failure the callee answers
-	 * with done() and returns false with *@answered.
+	 * Asked once the header of a request is there (optional): who takes its body as it comes
+	 * (PUT of a volume's data); NULL: the transport collects it in r->body, at most
+	 * API_BODY_MAX bytes. Authorizes as call() does; to refuse it calls r->done() and
+	 * returns NULL, then there is no call().
+	 *
+	 * The transport calls only write() and close() of what it is given. Where write() gave
+	 * -1 the rest is dropped. After the last byte call() follows with r->sink set; close()
+	 * comes after done(), or without call() where the peer went before the end.
 	 */
-	bool (*begin_upload)(void *ctx, struct api_request *r, bool *answered);
+	struct api_stream *(*sink)(void *ctx, struct api_request *r);
 };
 
 struct api {

@@ -7,6 +7,19 @@
  * manager has to do for it; it does nothing itself. What the table does not hold is refused
  * (verbs) or ignored (reports, which may come late).
  *
+ * What the table takes for granted:
+ * - pause and resume change the state when they are asked for; the process then says how it is,
+ *   and what it says last holds. An order that fails is undone by reporting how the process is.
+ * - is-failed of a start or a restore means that no guest code ran and that no process is left;
+ *   of a save, that the process is still there: it goes on as it was and says so next. In
+ *   stopping it says nothing: every process that is to end is reported as ended or crashed, and
+ *   so is a start that is cancelled before it has one.
+ * - what ends in stopping ended as it was told to, however it did: a restart policy for crashes
+ *   does not bring back what a user stopped.
+ * - set and rename change the record; what can change in a living process the manager then
+ *   applies. A state on disk fixes cpus and memory, which the manager refuses to change in
+ *   suspended.
+ *
  * Threads: none of its own; all functions are pure.
  */
 #ifndef HOLM_MGR_CORE_LIFE_H
@@ -53,8 +66,8 @@ enum vm_event {
 	/* Reports of the VM's process and of the host. */
 	VM_IS_RUNNING, /* the process is there and runs guest code */
 	VM_IS_PAUSED,  /* the process is there and stands still */
-	VM_IS_SAVED,   /* the state is whole on disk */
-	VM_IS_FAILED,  /* what was under way (start, save, restore) could not be done */
+	VM_IS_SAVED,   /* the state is whole on disk and the process has ended */
+	VM_IS_FAILED,  /* what was under way could not be done; see above */
 	VM_IS_ENDED,   /* the process ended as the guest or a user wanted */
 	VM_IS_CRASHED, /* the process ended in another way: panic, triple fault, kill, error */
 	VM_EVENT_COUNT
@@ -69,11 +82,13 @@ enum vm_action {
 	VM_ACT_RESUME,	 /* tell the process */
 	VM_ACT_SAVE,	 /* tell the process to write its state and end */
 	VM_ACT_LOAD,	 /* a process from the state on disk */
-	VM_ACT_SHUTDOWN, /* power button, then force after the grace time */
-	VM_ACT_REBOOT,	 /* power button, and start again when it has ended */
+	VM_ACT_SHUTDOWN, /* power button (a paused VM runs for it), force after the grace time */
+	VM_ACT_REBOOT,	 /* as shutdown, and start again when it has ended */
 	VM_ACT_RESET,	 /* tell the process */
 	VM_ACT_KILL,	 /* end the process now */
-	VM_ACT_CLEAN,	 /* the process is gone: give back what it had */
+	VM_ACT_CLEAN,	 /* the process is gone: give back what it had; a state on disk goes, too,
+			    unless the next state is suspended */
+	VM_ACT_DROP,	 /* remove the state on disk */
 	VM_ACT_PURGE,	 /* remove the record and the files */
 	VM_ACT_RECORD,	 /* only the record changes */
 	VM_ACT_COUNT

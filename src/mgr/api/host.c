@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handlers on the host as a whole: capacity, the queue, the audit log, metrics. docs/API.md.
+ */
+#include "mgr/api/handlers.h"
+
+#include "mgr/api/ctx.h"
+#include "mgr/api/openapi.h"
+#include "mgr/api/reply.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AUDIT_PAGE 1000
+
+void h_openapi(struct api_ctx *ctx UNUSED, struct api_request *r, const char *const arg[] UNUSED)
+{
+	api_reply_text(r, "application/json", api_openapi_json, api_openapi_json_len);
+}
+
+void h_host(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
+{
+	const struct sched *s = &ctx->mgr->sched;
+	size_t running = 0;
+
+	for (size_t i = 0; i < ctx->mgr->n_vms; i++)
+		running += vm_state_has_process(ctx->mgr->vms[i]->life.state);
+	api_reply_json(r, 200,
+		       json_pack("{s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "version",
+				 HOLM_VERSION, "capacity", "cpu", (json_int_t)s->capacity.cpu,
+				 "memory", (json_int_t)s->capacity.memory, "admitted", "cpu",
+				 (json_int_t)s->used.cpu, "memory", (json_int_t)s->used.memory,
+				 "vms", "defined", (json_int_t)ctx->mgr->n_vms, "running",
+				 (json_int_t)running));
+}
+
+void h_sched_queue(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
+{
+	const struct clock *c = ctx->mgr->clock;
+	uint64_t now = c->mono_ns(c) / CLOCK_NS_PER_MS;
+	json_t *items = json_array();
+
+	for (size_t i = 0; i < ctx->mgr->n_vms; i++) {
+		const struct vm *vm = ctx->mgr->vms[i];
+		const struct sched_job *j = &vm->job;
+
+		if ((j->state != SCHED_WAITING && j->state != SCHED_STILL) ||
+		    !ctx_sees(ctx, vm->project))
+			continue;
+		json_array_append_new(
+			items,
+			json_pack("{s:s, s:s, s:I, s:I, s:i}", "vm", vm->name, "state",
+				  j->state == SCHED_WAITING ? "waiting" : "still", "position",
+				  (json_int_t)sched_position(&ctx->mgr->sched, j, now), "waited_ms",
+				  (json_int_t)(now - j->since_ms), "priority", j->priority));
+	}
+	api_reply_json(r, 200,
+		       json_pack("{s:s, s:o}", "policy", sched_policy_name(ctx->mgr->sched.policy),
+				 "items", items));
+}
+
+static int add_entry(void *ctx, const struct audit_entry *a)
+{
+	char at[CLOCK_TEXT_LEN];
+
+	json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "seq",
+					     (json_int_t)a->seq, "at", clock_format(at, a->at_ns),
+					     "who", a->who, "from", a->from, "what", a->what, "on",
+					     a->on, "result", a->result));
+	return 0;
+}
+
+void h_audit_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
+{
+	json_t *items = json_array();
+	struct err e = { 0 };
+	uint64_t since;
+
+	if (!ctx_number(r, "since", 0, INT64_MAX, &since)) {
+		json_decref(items);
+		return;
+	}
+	if (ctx->store->ops->audit_each(ctx->store, since + 1, AUDIT_PAGE, add_entry, items, &e)) {
+		json_decref(items);
+		api_fail_err(r, &e);
+		return;
+	}
+	api_reply_json(r, 200, json_pack("{s:o}", "items", items));
+}
+
+void h_audit_verify(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
+{
+	uint64_t n = 0;
+	struct err e = { 0 };
+	int ret = ctx->store->ops->audit_verify(ctx->store, &n, &e);
+
+	if (ret && ret != -EBADMSG)
+		api_fail_err(r, &e);
+	else
+		api_reply_json(r, 200,
+			       json_pack("{s:b, s:I, s:s}", "intact", !ret, "entries",
+					 (json_int_t)n, "detail", ret ? e.msg : ""));
+}
+
+void h_metrics(struct api_ctx *ctx UNUSED, struct api_request *r, const char *const arg[] UNUSED)
+{
+	api_reply_text(r, "text/plain; version=0.0.4", "", 0);
+}

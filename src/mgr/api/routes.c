@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of routes, see routes.h. A row is one line: tools/check-openapi reads them.
+ */
+#include "mgr/api/routes.h"
+
+#include "mgr/api/handlers.h"
+
+/* clang-format off */
+const struct api_route api_routes[] = {
+	{ "GET", "/v1/vms", NEED_VIEW, SCOPE_ANY, h_vms_list },
+	{ "POST", "/v1/vms", NEED_OWN, SCOPE_BODY, h_vms_create },
+	{ "GET", "/v1/vms/{vm}", NEED_VIEW, SCOPE_VM, h_vm_get },
+	{ "PATCH", "/v1/vms/{vm}", NEED_OWN, SCOPE_VM, h_vm_patch },
+	{ "DELETE", "/v1/vms/{vm}", NEED_OWN, SCOPE_VM, h_vm_delete },
+	{ "POST", "/v1/vms/{vm}/start", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/pause", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/resume", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/suspend", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/restore", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/shutdown", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/reboot", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/reset", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/kill", NEED_OPERATE, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/undelete", NEED_OWN, SCOPE_VM, h_vm_verb },
+	{ "POST", "/v1/vms/{vm}/purge", NEED_OWN, SCOPE_VM, h_vm_verb },
+	{ "GET", "/v1/vms/{vm}/wait", NEED_VIEW, SCOPE_VM, h_vm_wait },
+	{ "GET", "/v1/vms/{vm}/stats", NEED_VIEW, SCOPE_VM, h_vm_stats },
+	{ "GET", "/v1/vms/{vm}/history", NEED_VIEW, SCOPE_VM, h_vm_history },
+	{ "GET", "/v1/vms/{vm}/log", NEED_VIEW, SCOPE_VM, h_vm_log },
+	{ "GET", "/v1/console", NEED_OPERATE, SCOPE_CONSOLE, h_console },
+	{ "GET", "/v1/projects", NEED_VIEW, SCOPE_ANY, h_projects_list },
+	{ "POST", "/v1/projects", NEED_ADMIN, SCOPE_ALL, h_projects_create },
+	{ "GET", "/v1/projects/{project}", NEED_VIEW, SCOPE_PROJECT, h_project_get },
+	{ "PATCH", "/v1/projects/{project}", NEED_ADMIN, SCOPE_ALL, h_project_patch },
+	{ "DELETE", "/v1/projects/{project}", NEED_ADMIN, SCOPE_ALL, h_project_delete },
+	{ "POST", "/v1/projects/{project}/grants", NEED_OWN, SCOPE_PROJECT, h_project_grant },
+	{ "GET", "/v1/users", NEED_ADMIN, SCOPE_ALL, h_users_list },
+	{ "POST", "/v1/users", NEED_ADMIN, SCOPE_ALL, h_users_create },
+	{ "DELETE", "/v1/users/{user}", NEED_ADMIN, SCOPE_ALL, h_user_delete },
+	{ "GET", "/v1/networks", NEED_VIEW, SCOPE_ANY, h_networks_list },
+	{ "POST", "/v1/networks", NEED_ADMIN, SCOPE_ALL, h_networks_create },
+	{ "GET", "/v1/networks/{network}", NEED_VIEW, SCOPE_ANY, h_network_get },
+	{ "PATCH", "/v1/networks/{network}", NEED_ADMIN, SCOPE_ALL, h_network_patch },
+	{ "DELETE", "/v1/networks/{network}", NEED_ADMIN, SCOPE_ALL, h_network_delete },
+	{ "POST", "/v1/networks/{network}/start", NEED_ADMIN, SCOPE_ALL, h_network_verb },
+	{ "POST", "/v1/networks/{network}/stop", NEED_ADMIN, SCOPE_ALL, h_network_verb },
+	{ "GET", "/v1/networks/{network}/leases", NEED_VIEW, SCOPE_ANY, h_network_leases },
+	{ "GET", "/v1/pools", NEED_VIEW, SCOPE_ANY, h_pools_list },
+	{ "POST", "/v1/pools", NEED_ADMIN, SCOPE_ALL, h_pools_create },
+	{ "GET", "/v1/pools/{pool}", NEED_VIEW, SCOPE_ANY, h_pool_get },
+	{ "DELETE", "/v1/pools/{pool}", NEED_ADMIN, SCOPE_ALL, h_pool_delete },
+	{ "GET", "/v1/volumes", NEED_VIEW, SCOPE_ANY, h_volumes_list },
+	{ "POST", "/v1/volumes", NEED_OWN, SCOPE_BODY, h_volumes_create },
+	{ "GET", "/v1/volumes/{volume}", NEED_VIEW, SCOPE_VOLUME, h_volume_get },
+	{ "PATCH", "/v1/volumes/{volume}", NEED_OWN, SCOPE_VOLUME, h_volume_patch },
+	{ "DELETE", "/v1/volumes/{volume}", NEED_OWN, SCOPE_VOLUME, h_volume_delete },
+	{ "GET", "/v1/volumes/{volume}/data", NEED_VIEW, SCOPE_VOLUME, h_volume_download },
+	{ "PUT", "/v1/volumes/{volume}/data", NEED_OWN, SCOPE_VOLUME, h_volume_upload },
+	{ "GET", "/v1/host", NEED_VIEW, SCOPE_ANY, h_host },
+	{ "GET", "/v1/sched/queue", NEED_VIEW, SCOPE_ANY, h_sched_queue },
+	{ "GET", "/v1/operations", NEED_VIEW, SCOPE_ANY, h_operations_list },
+	{ "GET", "/v1/operations/{op}", NEED_VIEW, SCOPE_OPERATION, h_operation_get },
+	{ "DELETE", "/v1/operations/{op}", NEED_OPERATE, SCOPE_OPERATION, h_operation_cancel },
+	{ "GET", "/v1/events", NEED_VIEW, SCOPE_ANY, h_events },
+	{ "GET", "/v1/audit", NEED_ADMIN, SCOPE_ALL, h_audit_list },
+	{ "GET", "/v1/audit/verify", NEED_ADMIN, SCOPE_ALL, h_audit_verify },
+	{ "GET", "/metrics", NEED_VIEW, SCOPE_ANY, h_metrics },
+	{ "GET", "/v1/openapi.json", NEED_NOTHING, SCOPE_NOTHING, h_openapi },
+};
+/* clang-format on */
+const size_t api_routes_count = ARRAY_SIZE(api_routes);

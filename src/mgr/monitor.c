@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The monitor, see monitor.h.
+ */
+#include "mgr/monitor.h"
+
+#include "base/log.h"
+#include "mgr/run/process.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void to_history(struct history_sample *h, const struct vm *vm)
+{
+	const struct sample *s = &vm->sample;
+
+	*h = (struct history_sample) { .id = vm->id, .at_ns = s->at_ns };
+	h->v[HIST_RSS] = s->rss;
+	h->v[HIST_BALLOON] = s->balloon;
+	h->v[HIST_GUEST_USED] = s->guest_used;
+	h->v[HIST_CPU_NS] = s->cpu_ns;
+	h->v[HIST_STEAL_NS] = s->steal_ns;
+	h->v[HIST_THROTTLED_NS] = s->throttled_ns;
+	h->v[HIST_BLK_READS] = s->read_ops;
+	h->v[HIST_BLK_WRITES] = s->write_ops;
+	h->v[HIST_BLK_READ_BYTES] = s->read_bytes;
+	h->v[HIST_BLK_WRITE_BYTES] = s->write_bytes;
+	h->v[HIST_NET_RX_PACKETS] = s->rx_packets;
+	h->v[HIST_NET_TX_PACKETS] = s->tx_packets;
+	h->v[HIST_NET_RX_BYTES] = s->rx_bytes;
+	h->v[HIST_NET_TX_BYTES] = s->tx_bytes;
+}
+
+/* The answers to the last round's questions. */
+static void write_round(struct monitor *m)
+{
+	struct err e = { 0 };
+	size_t n = 0;
+
+	if (!m->history)
+		return;
+	if (m->cap_batch < m->mgr->n_vms) {
+		struct history_sample *more =
+			reallocarray(m->batch, m->mgr->n_vms, sizeof(*more));
+
+		if (!more)
+			return;
+		m->batch = more;
+		m->cap_batch = m->mgr->n_vms;
+	}
+	for (size_t i = 0; i < m->mgr->n_vms; i++) {
+		struct vm *vm = m->mgr->vms[i];
+
+		if (vm->sample.at_ns && !vm->sampled) {
+			to_history(&m->batch[n++], vm);
+			vm->sampled = true;
+		}
+	}
+	if (n && history_add(m->history, m->batch, n, &e))
+		log_line(LOG_WARN, "monitor", "%s", e.msg);
+}
+
+/* The runner answers for the last time before a process's end is told, so @ctx is there. */
+static void on_answer(void *ctx, const json_t *reply, const struct err *e)
+{
+	struct vm *vm = ctx;
+	struct mgr *m = vm->mgr;
+
+	if (e || !vm->life.run.pid)
+		return;
+	sample_read(&vm->sample, reply);
+	vm->sample.at_ns = m->clock->wall_ns(m->clock);
+	vm->sample.cpu_ns = process_cpu_ns(vm->life.run.pid);
+	vm->sample.steal_ns = process_steal_ns(vm->life.run.pid);
+	vm->sampled = false;
+}
+
+static bool ask_all(struct monitor *m)
+{
+	struct control_request q = { .what = CONTROL_STATS };
+	bool any = false;
+
+	for (size_t i = 0; i < m->mgr->n_vms; i++) {
+		struct vm *vm = m->mgr->vms[i];
+
+		if (!vm->life.run.pid)
+			continue;
+		any = true;
+		(void)!m->mgr->runner->ops->send(m->mgr->runner, vm->id, &q, on_answer, vm, NULL);
+	}
+	return any;
+}
+
+static void on_second(void *arg)
+{
+	struct monitor *m = arg;
+
+	write_round(m);
+	if (ask_all(m))
+		loop_timer_arm(&m->timer, m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC);
+}
+
+void monitor_start(struct monitor *m)
+{
+	loop_timer_init(&m->timer, m->mgr->loop, on_second, m);
+	monitor_wake(m);
+}
+
+void monitor_stop(struct monitor *m)
+{
+	if (!m->mgr)
+		return;
+	loop_timer_disarm(&m->timer);
+	free(m->batch);
+	m->batch = NULL;
+}
+
+void monitor_wake(struct monitor *m)
+{
+	if (m->mgr && !loop_timer_armed(&m->timer))
+		loop_timer_arm(&m->timer,
+			       m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC / 10);
+}

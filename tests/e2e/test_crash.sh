@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+# holmd killed with -9 at 200 random moments under load: nothing acknowledged is lost, nothing is
+# left over, and VMs that run go on.
+# timeout: 300
+# cost: 60
+TOP=$(cd "$(dirname "$0")/../.." && pwd)
+. "$TOP/tests/lib/tap.sh"
+
+KILLS=${KILLS:-200}
+if python3 -B "$TOP/tests/e2e/crash.py" "$TMP" "$KILLS" $SEED >"$TMP/out" 2>&1; then
+	ok "$KILLS kills of holmd under load"
+else
+	not_ok "$KILLS kills of holmd under load"
+fi
+tap_show "$TMP/out"
+tap_done
