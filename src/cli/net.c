@@ -13,10 +13,11 @@ static const struct column columns[] = {
 static const struct noun noun = { "network", "/v1/networks", columns, ARRAY_SIZE(columns) };
 
 static const struct column lease_columns[] = {
+	{ "VM", "vm", COLUMN_TEXT },
 	{ "NAME", "name", COLUMN_TEXT },
 	{ "MAC", "mac", COLUMN_TEXT },
-	{ "IP", "ip", COLUMN_TEXT },
-	{ "EXPIRES", "expires", COLUMN_TEXT },
+	{ "ADDRESS", "address", COLUMN_TEXT },
+	{ "ATTACHED", "attached", COLUMN_TEXT },
 };
 
 static const struct cmd_option create_options[] = {

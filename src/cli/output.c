@@ -170,6 +170,8 @@ static void print_names(FILE *f, json_t *items)
 		MEM_AUTO char *clean = NULL;
 
 		if (!name)
+			name = json_string_value(json_object_get(item, "vm"));
+		if (!name)
 			name = json_string_value(json_object_get(item, "id"));
 		clean = name ? text_clean(name, strlen(name), "") : NULL;
 		if (clean)

@@ -24,6 +24,7 @@ static const struct problem_code codes[] = {
 	{ "quota", 422, ENOSPC },
 	{ "too_many", 429, EBUSY },
 	{ "internal", 500, EIO },
+	{ "stopping", 503, ECONNREFUSED },
 	{ "no_resource", 507, ENOSPC },
 };
 

@@ -85,7 +85,9 @@ sends 0 "POST /v1/vms/web/purge
 $OP" purge web
 sends 0 "POST /v1/vms/a/start
 POST /v1/vms/b/start" start a b --no-wait
-sends 0 "POST /v1/vms/web/shutdown?timeout_ms=5000
+sends 0 "POST /v1/vms/web/start {\"paused\": true}
+$OP" start web --paused
+sends 0 "POST /v1/vms/web/shutdown {\"timeout_ms\": 5000}
 $OP" stop web --timeout 5s
 sends 0 "POST /v1/vms/web/kill
 $OP" stop -f web
@@ -163,7 +165,7 @@ $OP" net stop lan
 sends 0 'GET /v1/networks/lan
 PATCH /v1/networks/lan If-Match: "7" {"autostart": true}' net autostart lan on
 sends 0 'GET /v1/networks/lan/leases' net leases lan
-check "client: leases" grep -q '52:54:00:00:00:01  10.1.0.2' "$TMP/out"
+check "client: leases" grep -q '52:54:00:00:00:01  10.1.0.2  *yes' "$TMP/out"
 sends 0 'DELETE /v1/networks/lan' net rm lan
 
 sends 0 'POST /v1/volumes {"name": "data", "pool": "main", "project": "dev", "size": 10737418240}' \
@@ -197,7 +199,8 @@ sends 0 'GET /v1/sched/queue' sched queue
 sends 0 'GET /v1/host' system info
 sends 0 'GET /v1/operations' system operations
 sends 0 'DELETE /v1/operations/op1' system cancel op1
-sends 0 'GET /v1/audit' system audit
+sends 0 'GET /v1/audit?since=0
+GET /v1/audit?since=1' system audit
 check "client: audit" grep -q 'root  unix  vm.start  vm/web  ok' "$TMP/out"
 sends 0 'GET /v1/audit/verify' system audit verify
 sends 0 'GET /v1/openapi.json' system openapi
