@@ -186,19 +186,12 @@ static int open_manager(struct daemon *d, struct err *e)
 		.run_dir = d->o->run_dir,
 		.state_dir = d->o->state_dir,
 		.vmm = d->o->vmm,
+		.made = hostside_made,
+		.ctx = &d->host,
 	};
 	struct sched_size room = capacity(d);
 	int ret = runner_local_create(&d->runner, &cfg, e);
 
-	if (ret)
-		return ret;
-	d->host = (struct hostside) {
-		.loop = d->loop,
-		.store = d->store,
-		.mgr = &d->mgr,
-		.monitor = &d->monitor,
-	};
-	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)
 		return ret;
 	d->mgr = (struct mgr) {
@@ -211,10 +204,22 @@ static int open_manager(struct daemon *d, struct err *e)
 	};
 	mgr_init(&d->mgr, &room);
 	d->mgr_there = true;
+	d->host = (struct hostside) {
+		.loop = d->loop,
+		.store = d->store,
+		.mgr = &d->mgr,
+		.monitor = &d->monitor,
+	};
+	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
+	if (ret)
+		return ret;
 	open_history(d);
 	d->monitor = (struct monitor) { .mgr = &d->mgr, .history = d->history };
 	monitor_start(&d->monitor);
-	return mgr_recover(&d->mgr, e);
+	ret = mgr_recover(&d->mgr, e);
+	if (!ret)
+		groups_sweep(&d->host.groups);
+	return ret;
 }
 
 static gid_t socket_group(const struct options *o)

@@ -34,13 +34,26 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 
 static int prepare(void *ctx, const struct vm *vm, struct vm_config *c, int *tap_fd, struct err *e)
 {
-	return plug(ctx, vm, c, tap_fd, e);
+	struct hostside *h = ctx;
+	int ret = groups_make(&h->groups, vm, e);
+
+	return ret ? ret : plug(h, vm, c, tap_fd, e);
+}
+
+void hostside_made(void *ctx, const char *id, pid_t pid)
+{
+	struct hostside *h = ctx;
+	const struct vm *vm = mgr_find_id(h->mgr, id);
+
+	if (vm)
+		groups_join(&h->groups, vm, pid);
 }
 
 static void started(void *ctx, const struct vm *vm UNUSED)
 {
 	struct hostside *h = ctx;
 
+	groups_set_reserved(&h->groups);
 	monitor_wake(h->monitor);
 }
 
@@ -56,6 +69,8 @@ static void release(void *ctx, const struct vm *vm)
 	struct hostside *h = ctx;
 	struct err e = { 0 };
 
+	groups_leave(&h->groups, vm);
+	groups_set_reserved(&h->groups);
 	if (h->net && vm->config.net == VM_NET_MANAGED)
 		complain(netmgr_detach(h->net, vm->id, &e), &e);
 }
@@ -65,6 +80,9 @@ static void changed(void *ctx, const struct vm *vm, bool renamed)
 	struct hostside *h = ctx;
 	struct err e = { 0 };
 
+	if (vm->life.run.pid)
+		groups_set(&h->groups, vm);
+	groups_set_reserved(&h->groups);
 	if (h->net && renamed)
 		complain(netmgr_rename(h->net, vm->id, vm->name, &e), &e);
 }
@@ -129,11 +147,14 @@ static int open_net(struct hostside *h, const char *run_dir, const char *state_d
 
 int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir, struct err *e)
 {
+	h->groups.mgr = h->mgr;
+	groups_open(&h->groups);
 	return open_net(h, run_dir, state_dir, e);
 }
 
 void hostside_close(struct hostside *h)
 {
+	groups_close(&h->groups);
 	netmgr_close(h->net);
 	h->net = NULL;
 }
