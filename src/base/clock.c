@@ -29,7 +29,16 @@ static uint64_t host_wall(const struct clock *c UNUSED)
 	return read_clock(CLOCK_REALTIME);
 }
 
-const struct clock clock_host = { .mono_ns = host_mono, .wall_ns = host_wall };
+static uint64_t host_host(const struct clock *c UNUSED, uint64_t mono_ns)
+{
+	return mono_ns;
+}
+
+const struct clock clock_host = {
+	.mono_ns = host_mono,
+	.wall_ns = host_wall,
+	.host_ns = host_host,
+};
 
 static uint64_t fake_mono(const struct clock *c)
 {

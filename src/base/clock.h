@@ -21,6 +21,11 @@ struct clock {
 	uint64_t (*mono_ns)(const struct clock *c);
 	/** Nanoseconds since 1970-01-01 00:00 UTC. */
 	uint64_t (*wall_ns)(const struct clock *c);
+	/**
+	 * What CLOCK_MONOTONIC of the host shows when this clock shows @mono_ns; UINT64_MAX: not
+	 * as things stand. NULL: a clock that a test moves.
+	 */
+	uint64_t (*host_ns)(const struct clock *c, uint64_t mono_ns);
 };
 
 /** The host's CLOCK_MONOTONIC and CLOCK_REALTIME. */

@@ -2,7 +2,8 @@
 /*
  * The event loop, see loop.h.
  *
- * Invariants: the timer list is sorted by deadline; `armed_ns` is what the timerfd is set to. A
+ * Invariants: the timer list is sorted by deadline; `armed_ns` is what the timerfd is set to, in
+ * the host's time. A
  * struct loop_fd that was deleted during a round stays allocated (dead) until the round's end,
  * because the epoll result array may still name it.
  */
@@ -87,7 +88,7 @@ int loop_create(struct loop **out, const struct clock *clock, struct err *e)
 	ret = watch_own(l, l->wake_fd);
 	if (ret)
 		goto fail_watch;
-	if (clock == &clock_host) {
+	if (clock->host_ns) {
 		l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		if (l->timer_fd < 0) {
 			ret = -errno;
@@ -217,7 +218,11 @@ static void rearm(struct loop *l)
 	uint64_t next = l->timers ? l->timers->deadline_ns : UINT64_MAX;
 	struct itimerspec its = { 0 };
 
-	if (l->timer_fd < 0 || next == l->armed_ns)
+	if (l->timer_fd < 0)
+		return;
+	if (next != UINT64_MAX)
+		next = l->clock->host_ns(l->clock, next);
+	if (next == l->armed_ns)
 		return;
 	l->armed_ns = next;
 	if (next != UINT64_MAX) {
@@ -228,6 +233,11 @@ static void rearm(struct loop *l)
 	}
 	/* seccomp: loop,vcpu: timerfd_settime epoll_ctl */
 	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+void loop_clock_changed(struct loop *l)
+{
+	rearm(l);
 }
 
 void loop_timer_init(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg)

@@ -41,7 +41,8 @@ struct loop_timer {
 /**
  * loop_create() - a loop on @clock (borrowed; must outlive it).
  *
- * With a fake clock no timerfd is armed: the test moves the clock and calls loop_poll().
+ * With a fake clock (no host_ns) no timerfd is armed: the test moves the clock and calls
+ * loop_poll().
  */
 int loop_create(struct loop **out, const struct clock *clock, struct err *e) MUST_CHECK;
 
@@ -68,6 +69,9 @@ void loop_fd_mod(struct loop_fd *f, uint32_t events);
 
 /** loop_fd_del() - stop watching; after it returns the callback runs no more. NULL is allowed. */
 void loop_fd_del(struct loop_fd *f);
+
+/** loop_clock_changed() - the loop's clock was stopped, let go or set: look at the timers anew. */
+void loop_clock_changed(struct loop *l);
 
 /** loop_timer_init() - bind a zeroed timer to its loop and callback. */
 void loop_timer_init(struct loop_timer *t, struct loop *l, loop_fn fn, void *arg);

@@ -137,6 +137,13 @@ struct cpu_engine_ops {
 	 */
 	void (*vm_ioapic_routes)(struct cpu_vm *vm, const uint64_t *redir, unsigned n);
 
+	/**
+	 * The VM stands still from now on (@on), or goes on after @ns: then its clocks (TSC, APIC
+	 * timers, kvmclock) are moved back, so that the guest sees nothing of it. No vCPU runs.
+	 * Optional: without it the guest's clocks leap. -ENOTSUP where the host cannot.
+	 */
+	int (*vm_stand_still)(struct cpu_vm *vm, bool on, uint64_t ns);
+
 	/** Start or stop the dirty log. Optional: NULL where mem's own flags are always right. */
 	int (*vm_dirty_log)(struct cpu_vm *vm, bool on, struct err *e);
 	/** OR the engine's own dirty pages of @r into @bitmap (see mem_dirty_take). Optional. */

@@ -320,6 +320,75 @@ static void vcpu_nmi(struct cpu_vcpu *v)
 	vm_msi(v->vm, 0xfee00000u | (uint64_t)(v->id & 0xff) << 12, 4u << 8);
 }
 
+/* The TSC's offset is an attribute of a vCPU from Linux 5.16 on: vcpu.rst, KVM_VCPU_TSC_CTRL. */
+static int tsc_offset(const struct cpu_vcpu *v, unsigned long request, uint64_t *offset)
+{
+	struct kvm_device_attr a = { .group = KVM_VCPU_TSC_CTRL,
+				     .attr = KVM_VCPU_TSC_OFFSET,
+				     .addr = (uintptr_t)offset };
+
+	return ioctl(v->fd, request, &a) ? -errno : 0;
+}
+
+static uint64_t tsc_now(const struct cpu_vcpu *v)
+{
+	KVM_LIST(kvm_msrs, kvm_msr_entry, 1) q = { .list.nmsrs = 1 };
+
+	q.list.entries[0].index = X86_MSR_TSC;
+	return ioctl(v->fd, KVM_GET_MSRS, &q) == 1 ? q.list.entries[0].data : 0;
+}
+
+/* All vCPUs by the same, so that their TSCs stay as they are to each other. */
+static int move_tsc(struct cpu_vm *vm, uint64_t back)
+{
+	for (unsigned i = 0; i < vm->n; i++) {
+		const struct cpu_vcpu *v = atomic_load(&vm->vcpu[i]);
+		uint64_t offset;
+
+		if (!v)
+			continue;
+		if (tsc_offset(v, KVM_GET_DEVICE_ATTR, &offset))
+			return -ENOTSUP;
+		offset -= back;
+		if (tsc_offset(v, KVM_SET_DEVICE_ATTR, &offset))
+			return -ENOTSUP;
+	}
+	return 0;
+}
+
+/*
+ * How far the TSC went is measured, since on a host whose own is not stable KVM stops it with the
+ * vCPU. The kernel's APIC timers go on meanwhile: one that comes due for the old TSC interrupts
+ * too early once, which every system's timer code looks into.
+ */
+static int vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
+{
+	const struct cpu_vcpu *first = atomic_load(&vm->vcpu[0]);
+	struct kvm_clock_data clock = { 0 };
+	/* A tenth of the time: less is what the kernel put right on the way, and no leap. */
+	int64_t some = (int64_t)((unsigned __int128)ns * vm->cpuid.tsc_khz / 10000000), went;
+	int ret;
+
+	if (!first)
+		return 0;
+	if (on) {
+		vm->tsc_stood = tsc_now(first);
+		return 0;
+	}
+	/* Set also where it has not gone: else KVM lets such a TSC catch up at the next run. */
+	went = (int64_t)(tsc_now(first) - vm->tsc_stood);
+	ret = move_tsc(vm, (uint64_t)went);
+	/* A KVM that only emulates takes the offset and forgets it. */
+	if (!ret && went > some && (int64_t)(tsc_now(first) - vm->tsc_stood) > went / 2)
+		ret = -ENOTSUP;
+	if (ret || ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+		return ret;
+	clock = (struct kvm_clock_data) { .clock = clock.clock - MIN(ns, clock.clock) };
+	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock))
+		log_line(LOG_WARN, "kvm", "kvmclock goes on: %s", strerror(errno));
+	return 0;
+}
+
 static void vm_ioapic_routes(struct cpu_vm *vm, const uint64_t *redir, unsigned n)
 {
 	KVM_LIST(kvm_irq_routing, kvm_irq_routing_entry, KVM_IOAPIC_PINS) r = { 0 };
@@ -355,6 +424,7 @@ const struct cpu_engine_ops cpu_kvm_engine = {
 	.vm_msi = vm_msi,
 	.vm_intr = vm_intr,
 	.vcpu_nmi = vcpu_nmi,
+	.vm_stand_still = vm_stand_still,
 	.vm_ioapic_routes = vm_ioapic_routes,
 	.vm_dirty_log = vm_dirty_log,
 	.vm_dirty_take = vm_dirty_take,

@@ -132,9 +132,9 @@ static uint64_t lapic_tsc(void *ctx)
 	return soft_tsc(ctx);
 }
 
-static uint64_t lapic_now(void *ctx UNUSED)
+static uint64_t lapic_now(void *ctx)
 {
-	return clock_monotonic_ns();
+	return soft_now(((struct soft_vcpu *)ctx)->vm);
 }
 
 static void lapic_timer_arm(void *ctx, uint64_t tsc_deadline, uint64_t at_ns)
@@ -148,11 +148,11 @@ static void lapic_timer_arm(void *ctx, uint64_t tsc_deadline, uint64_t at_ns)
 
 		/* A day at most: what the guest asks for later is asked for again then. */
 		left = MIN(left, (uint64_t)v->cpuid.tsc_khz * 1000 * 86400);
-		at_ns = clock_monotonic_ns() +
+		at_ns = soft_now(v->vm) +
 			(uint64_t)((unsigned __int128)left * 1000000 / v->cpuid.tsc_khz);
 	}
 	if (at_ns != UINT64_MAX) {
-		at_ns = MAX(at_ns, (uint64_t)1);
+		at_ns = MAX(at_ns + v->vm->stood_ns, (uint64_t)1);
 		its.it_value.tv_sec = (time_t)(at_ns / CLOCK_NS_PER_SEC);
 		its.it_value.tv_nsec = (long)(at_ns % CLOCK_NS_PER_SEC);
 	}

@@ -21,6 +21,7 @@
 #define HOLM_CPU_SOFT_SOFT_H
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "cpu/cpu.h"
@@ -312,6 +313,7 @@ struct soft_vm {
 	unsigned jit_hot;	   /* runs of a block before it is translated */
 	size_t jit_cache;	   /* bytes of native code per vCPU */
 	uint64_t boot_ns;	   /* kvmclock's zero */
+	uint64_t stood_ns;	   /* that the VM stood still in all; changed while no vCPU runs */
 	struct log_limit log;	   /* for what guests cause */
 
 	/* Exclusive sections. */
@@ -662,6 +664,11 @@ void soft_cpuid(struct soft_vcpu *v, uint32_t leaf, uint32_t sub, uint32_t out[4
 /** soft_xsetbv() - XCR0 checks; raises #GP. */
 void soft_xsetbv(struct soft_vcpu *v, uint32_t index, uint64_t val);
 uint64_t soft_tsc(struct soft_vcpu *v);
+/** soft_now() - the host's CLOCK_MONOTONIC without the times the VM stood still. */
+static inline uint64_t soft_now(const struct soft_vm *vm)
+{
+	return clock_monotonic_ns() - vm->stood_ns;
+}
 
 /* --- FPU and SIMD (fpu*.c) ------------------------------------------------------------- */
 

@@ -307,7 +307,7 @@ static void write_system_time(struct soft_vcpu *v, uint64_t msr)
 	tsc_scale(v->cpuid.tsc_khz, &mul, &shift);
 	put_le32(page, 2); /* version, even: not being changed */
 	put_le64(page + 8, soft_tsc(v));
-	put_le64(page + 16, clock_monotonic_ns() - v->vm->boot_ns);
+	put_le64(page + 16, soft_now(v->vm) - v->vm->boot_ns);
 	put_le32(page + 24, mul);
 	page[28] = (uint8_t)shift;
 	page[29] = 1; /* PVCLOCK_TSC_STABLE_BIT */
@@ -318,7 +318,7 @@ static void write_system_time(struct soft_vcpu *v, uint64_t msr)
 
 static void write_wall_clock(struct soft_vcpu *v, uint64_t gpa)
 {
-	uint64_t wall = clock_host.wall_ns(&clock_host) - (clock_monotonic_ns() - v->vm->boot_ns);
+	uint64_t wall = clock_host.wall_ns(&clock_host) - (soft_now(v->vm) - v->vm->boot_ns);
 	uint8_t page[12];
 
 	v->kvm_wall_clock = gpa;

@@ -302,6 +302,23 @@ static void soft_vm_intr(struct cpu_vm *vm, bool level)
 		atomic_fetch_and(&v->attention, ~SOFT_ATT_INTR);
 }
 
+/* A pair of times in a kvmclock page stays right, as both of its clocks move together. */
+static int soft_vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
+{
+	if (on)
+		return 0;
+	vm->s.stood_ns += ns;
+	for (unsigned i = 0; i < vm->s.n; i++) {
+		struct soft_vcpu *v = vm->s.vcpu[i];
+
+		if (!v)
+			continue;
+		v->tsc_offset -= (int64_t)((unsigned __int128)ns * v->cpuid.tsc_khz / 1000000);
+		/* A timer that is armed for too early looks at the clock and is armed anew. */
+	}
+	return 0;
+}
+
 static void soft_vcpu_nmi(struct cpu_vcpu *vc)
 {
 	atomic_fetch_or(&vc->s.lapic.events, LAPIC_EV_NMI);
@@ -492,6 +509,7 @@ const struct cpu_engine_ops cpu_soft_engine = {
 	.vm_msi = soft_vm_msi,
 	.vm_intr = soft_vm_intr,
 	.vcpu_nmi = soft_vcpu_nmi,
+	.vm_stand_still = soft_vm_stand_still,
 	.vm_dirty_take = soft_vm_dirty_take,
 	.vcpu_stats = soft_vcpu_stats,
 };
