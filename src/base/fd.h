@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -47,6 +48,9 @@ int fd_write_full(int fd, const void *buf, size_t len) MUST_CHECK;
 
 /** fd_set_nonblock() - set O_NONBLOCK to @on; 0 or -errno. */
 int fd_set_nonblock(int fd, int on) MUST_CHECK;
+
+/** fd_peer_is() - whether a connected Unix socket's peer is root or @owner (SO_PEERCRED). */
+bool fd_peer_is(int fd, uid_t owner);
 
 /**
  * file_read() - a whole regular file into fresh heap memory (one NUL byte behind it).

@@ -27,7 +27,7 @@ struct chr;
 struct chr_backend;
 
 struct chr_backend_ops {
-	const char *name; /* "stdio", "file", "pty", "socket" */
+	const char *name; /* "stdio", "file", "pty", "socket", "ring" */
 	/** Take up to @len bytes now: bytes taken (0: full, wait for chr_writable()), or -errno. */
 	ssize_t (*write)(struct chr_backend *b, const void *buf, size_t len);
 	/** The core wants chr_writable() when there is room again. */

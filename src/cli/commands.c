@@ -32,6 +32,11 @@ static const struct cmd_option run_options[] = {
 	  .help = "Network: user mode (NAT, needs no rights), a tap interface, or none",
 	  .field = "net",
 	  .values = "user tap: none" },
+	{ .name = "mac",
+	  .arg = "ADDR",
+	  .help = "The network card's address, like 52:54:00:12:34:56; made from the name by "
+		  "default",
+	  .field = "mac" },
 	{ .name = "publish",
 	  .letter = 'p',
 	  .arg = "[ADDR:]HOST:GUEST[/udp]",

@@ -30,8 +30,10 @@ static int build_serial(struct machine *m, struct err *e)
 {
 	struct irq_line irq = wiring_gsi(m, BOARD_IRQ_COM1);
 	struct uart *uart;
+	const struct vm_chr ring = { .kind = VM_CHR_RING };
 	struct chr *chr;
-	int ret = chr_build(m, &m->config->serial, "serial", &chr, e);
+	int ret = chr_build(m, m->config->console_fd >= 0 ? &ring : &m->config->serial, "serial",
+			    &chr, e);
 
 	if (ret)
 		return ret;
@@ -215,7 +217,10 @@ static int build_net(struct machine *m, struct err *e)
 		b->ops->close(b);
 		return ret;
 	}
-	make_mac(m->config->name, mac);
+	if (m->config->mac_given)
+		memcpy(mac, m->config->mac, sizeof(mac));
+	else
+		make_mac(m->config->name, mac);
 	ret = virtio_net_create(&d, &m->env, "virtio-net0", n, mac, e);
 	if (ret) {
 		net_destroy(n);

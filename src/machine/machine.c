@@ -8,11 +8,14 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "machine/parts.h"
+#include "virtio/dev/devices.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define BALLOON_KEEP_MIN (16ull << 20)
 
 int machine_add_dev(struct machine *m, const struct dev_ops *ops, void *impl, const char *name,
 		    struct err *e)
@@ -41,6 +44,95 @@ void machine_request(struct machine *m, enum machine_end end, uint32_t code)
 	atomic_store(&m->end, end);
 	vcpus_ask_pause(&m->vcpus);
 	loop_call_schedule(&m->wake);
+}
+
+static void ask(struct machine *m, bool pause)
+{
+	m->pause_wanted = pause;
+	atomic_store(&m->unsettled, true);
+	if (pause)
+		vcpus_ask_pause(&m->vcpus);
+	loop_call_schedule(&m->wake);
+}
+
+void machine_pause(struct machine *m)
+{
+	ask(m, true);
+}
+
+void machine_resume(struct machine *m)
+{
+	ask(m, false);
+}
+
+bool machine_paused(const struct machine *m)
+{
+	return m->pause_wanted;
+}
+
+void machine_reset(struct machine *m)
+{
+	m->reset_asked = true;
+	machine_request(m, MACHINE_RESET, 0);
+}
+
+int machine_balloon(struct machine *m, uint64_t keep, struct err *e)
+{
+	uint64_t ram = mem_ram_size(m->mem);
+	char want[32], have[32];
+
+	/* Asked for all of it a guest would only spend its time on giving. */
+	if (keep > ram || keep < MIN(ram, BALLOON_KEEP_MIN))
+		return err_set(e, -ERANGE, "the guest cannot keep %s: give 16 MiB to %s",
+			       vm_size_format(want, sizeof(want), keep),
+			       vm_size_format(have, sizeof(have), ram));
+	virtio_balloon_set_target(m->balloon, (uint32_t)((ram - keep) >> MEM_PAGE_SHIFT));
+	return 0;
+}
+
+int machine_forward(struct machine *m, const struct vm_forward *f, bool on, struct err *e)
+{
+	struct net_forward n = {
+		.udp = f->udp,
+		.host_addr = f->host_addr,
+		.host_port = f->host_port,
+		.guest_port = f->guest_port,
+	};
+	int ret;
+
+	if (!m->net)
+		return err_set(e, -ENOTSUP, "the VM has no network");
+	if (on && m->n_forwards == VM_FORWARDS_MAX)
+		return err_set(e, -E2BIG, "more than %d forwarded ports", VM_FORWARDS_MAX);
+	ret = net_forward(m->net, &n, on, e);
+	if (!ret)
+		m->n_forwards += on ? 1u : -1u;
+	return ret;
+}
+
+enum machine_end machine_end(const struct machine *m)
+{
+	return (enum machine_end)atomic_load(&m->end);
+}
+
+const char *machine_end_name(enum machine_end end)
+{
+	static const char *const names[] = {
+		[MACHINE_RUNS] = "runs",   [MACHINE_POWEROFF] = "poweroff",
+		[MACHINE_RESET] = "reset", [MACHINE_DEBUG_EXIT] = "debug-exit",
+		[MACHINE_PANIC] = "panic", [MACHINE_SHUTDOWN] = "shutdown",
+		[MACHINE_QUIT] = "quit",   [MACHINE_ERROR] = "error",
+	};
+
+	static_assert(ARRAY_SIZE(names) == MACHINE_END_COUNT, "a name for each end");
+	return names[end];
+}
+
+const char *machine_engine(const struct machine *m, const char **why)
+{
+	if (why)
+		*why = m->engine_why;
+	return m->engine->name;
 }
 
 void machine_power_button(struct machine *m)
@@ -164,9 +256,13 @@ int machine_create(struct machine **out, const struct vm_config *c, struct err *
 		return err_set(e, -ENOMEM, "no memory for a machine");
 	m->config = c;
 	m->kernel.fd = m->initrd.fd = -1;
+	m->n_forwards = c->n_forwards;
+	m->pause_wanted = c->paused;
+	atomic_init(&m->unsettled, true);
+	gclock_init(&m->clock, &clock_host);
 	ret = bootup_open(m, e);
 	if (!ret)
-		ret = loop_create(&m->loop, &clock_host, e);
+		ret = loop_create(&m->loop, &m->clock.clock, e);
 	if (!ret) {
 		loop_call_init(&m->wake, m->loop, wake, m);
 		ret = engine_choose(m, e);
@@ -219,6 +315,7 @@ void machine_destroy(struct machine *m)
 
 int machine_start(struct machine *m, const struct machine_hooks *hooks, struct err *e)
 {
+	m->hooks = *hooks;
 	m->vcpus.thread_hook = hooks->vcpu_thread;
 	m->vcpus.hook_ctx = hooks->ctx;
 	return vcpus_start(&m->vcpus, e);
@@ -237,6 +334,13 @@ static int clear_ram(struct machine *m)
 	return ret;
 }
 
+static void quiesce(struct machine *m, bool on)
+{
+	for (unsigned i = 0; i < m->n_devs; i++)
+		if (m->devs[i].ops->quiesce)
+			m->devs[i].ops->quiesce(m->devs[i].impl, on);
+}
+
 /* As after power-on; all vCPUs wait at the gate. */
 static int reset(struct machine *m)
 {
@@ -244,9 +348,7 @@ static int reset(struct machine *m)
 	int ret;
 
 	loop_lock(m->loop);
-	for (unsigned i = 0; i < m->n_devs; i++)
-		if (m->devs[i].ops->quiesce)
-			m->devs[i].ops->quiesce(m->devs[i].impl, true);
+	quiesce(m, true);
 	for (unsigned i = 0; i < m->n_devs; i++)
 		if (m->devs[i].ops->reset)
 			m->devs[i].ops->reset(m->devs[i].impl);
@@ -255,9 +357,10 @@ static int reset(struct machine *m)
 		err_set(&e, ret, "cannot clear the guest's memory: %s", strerror(-ret));
 	else
 		ret = bootup_load(m, &e);
-	for (unsigned i = 0; i < m->n_devs; i++)
-		if (m->devs[i].ops->quiesce)
-			m->devs[i].ops->quiesce(m->devs[i].impl, false);
+	if (!m->stands)
+		quiesce(m, false);
+	m->reset_asked = false;
+	atomic_store(&m->unsettled, true);
 	m->resets++;
 	if (ret)
 		log_line(LOG_ERROR, "machine", "cannot reset: %s", e.msg);
@@ -282,21 +385,84 @@ static int exit_code(const struct machine *m, enum machine_end end)
 	return end == MACHINE_DEBUG_EXIT ? (int)(m->end_code & 0xff) : (int)codes[end];
 }
 
+static void engine_stand_still(struct machine *m, bool on, uint64_t ns)
+{
+	/* Before the first instruction there is nothing to hide. */
+	if (!m->vcpus.first_ns || !m->engine->vm_stand_still)
+		return;
+	if (m->engine->vm_stand_still(m->vm, on, ns))
+		log_line(LOG_INFO, "machine", "the guest's clocks went on during the pause");
+}
+
+/* Locked; no vCPU runs. */
+static void stand_still(struct machine *m)
+{
+	if (m->stands)
+		return;
+	quiesce(m, true);
+	gclock_stop(&m->clock);
+	loop_clock_changed(m->loop);
+	engine_stand_still(m, true, 0);
+	m->stands = true;
+}
+
+/* Locked; no vCPU runs. */
+static void go_on(struct machine *m)
+{
+	uint64_t stood;
+
+	if (!m->stands)
+		return;
+	stood = gclock_go(&m->clock);
+	engine_stand_still(m, false, stood);
+	m->stands = false;
+	quiesce(m, false);
+	loop_clock_changed(m->loop);
+}
+
+/* Bring the machine to what was asked for last. */
+static void settle(struct machine *m)
+{
+	bool pause;
+
+	atomic_store(&m->unsettled, false);
+	/* A resume that follows a pause before this has them half stopped. */
+	vcpus_ask_pause(&m->vcpus);
+	vcpus_wait_paused(&m->vcpus);
+	loop_lock(m->loop);
+	pause = m->pause_wanted;
+	if (pause)
+		stand_still(m);
+	else
+		go_on(m);
+	if (m->hooks.settled)
+		m->hooks.settled(m->hooks.ctx);
+	loop_unlock(m->loop);
+	if (!pause)
+		vcpus_resume(&m->vcpus);
+}
+
+static bool ended(struct machine *m, enum machine_end end)
+{
+	return end != MACHINE_RESET || (m->config->on_reboot == VM_REBOOT_EXIT && !m->reset_asked);
+}
+
 int machine_run(struct machine *m)
 {
 	enum machine_end end;
 
 	for (;;) {
-		if (atomic_load(&m->end) == MACHINE_RUNS)
-			vcpus_resume(&m->vcpus);
-		while ((end = (enum machine_end)atomic_load(&m->end)) == MACHINE_RUNS)
-			if (loop_poll(m->loop, -1) < 0) {
+		while ((end = machine_end(m)) == MACHINE_RUNS) {
+			if (atomic_load(&m->unsettled))
+				settle(m);
+			else if (loop_poll(m->loop, -1) < 0) {
 				log_line(LOG_ERROR, "machine", "the event loop failed");
 				return HOLM_EXIT_INTERNAL;
 			}
+		}
 		vcpus_ask_pause(&m->vcpus);
 		vcpus_wait_paused(&m->vcpus);
-		if (end != MACHINE_RESET || m->config->on_reboot == VM_REBOOT_EXIT)
+		if (ended(m, end))
 			break;
 		log_line(LOG_INFO, "machine", "the guest reboots");
 		if (reset(m))

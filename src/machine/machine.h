@@ -9,6 +9,11 @@
  * come from devices under the machine lock or from signals; the first one wins, stops the vCPUs
  * and is acted upon by the loop's thread.
  *
+ * A pause is asked for under the machine lock and done by machine_run(), which waits for the vCPUs
+ * outside it: when the hook `settled` runs, no vCPU is in the guest, devices are quiet, and the
+ * machine's clock stands (gclock.h). Engines that can move the guest's clocks back when it goes on
+ * (cpu_engine_ops.vm_stand_still) hide the pause from the guest; its wall clock is then behind.
+ *
  * Threads: all functions on the main thread, without the machine lock, unless they say otherwise.
  */
 #ifndef HOLM_MACHINE_MACHINE_H
@@ -43,6 +48,8 @@ enum machine_end {
 struct machine_hooks {
 	/** Each vCPU's thread calls it once before the first guest instruction. Optional. */
 	void (*vcpu_thread)(void *ctx);
+	/** The machine stands or runs as was last asked for. Loop's thread, locked. Optional. */
+	void (*settled)(void *ctx);
 	void *ctx;
 };
 
@@ -62,6 +69,38 @@ int machine_start(struct machine *m, const struct machine_hooks *hooks, struct e
 /** machine_run() - until the machine ends. Return: the process's exit code. */
 int machine_run(struct machine *m);
 
+/**
+ * machine_pause(), machine_resume() - have the vCPUs stand still, or go on; soon: see above. The
+ * last one asked for counts. Machine lock held; any thread.
+ */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+/** machine_paused() - whether a pause was asked for last. Machine lock held. */
+bool machine_paused(const struct machine *m);
+/** machine_reset() - as the button on the case, whatever `on_reboot` says. Machine lock held. */
+void machine_reset(struct machine *m);
+/**
+ * machine_balloon() - have the guest keep @keep bytes of its memory, at least 16 MiB of them.
+ *
+ * Errors: -ERANGE (less than that, or more than it has). Machine lock held.
+ */
+int machine_balloon(struct machine *m, uint64_t keep, struct err *e) MUST_CHECK;
+/**
+ * machine_forward() - forward a port of the host's to the guest from now on (@on), or no more.
+ *
+ * Errors: -ENOTSUP (no user-mode network), -E2BIG, -ENOENT (@on false and there is none), and
+ * those of listening. Loop's thread, machine lock held.
+ */
+int machine_forward(struct machine *m, const struct vm_forward *f, bool on,
+		    struct err *e) MUST_CHECK;
+
+/** machine_end() - how it ended; MACHINE_RUNS while it does. Any thread. */
+enum machine_end machine_end(const struct machine *m);
+/** machine_end_name() - "poweroff". */
+const char *machine_end_name(enum machine_end end);
+/** machine_engine() - its name; *@why (where not NULL) receives the sentence that says why. */
+const char *machine_engine(const struct machine *m, const char **why);
+
 /** machine_request() - end it; the first request wins. Machine lock held; any thread. */
 void machine_request(struct machine *m, enum machine_end end, uint32_t code);
 /** machine_power_button() - press it. Machine lock held. */
@@ -73,6 +112,11 @@ struct loop *machine_loop(struct machine *m);
 bool machine_needs_exec(const struct machine *m);
 /** machine_stats() - a new JSON object with all counters. Machine lock held. NULL: no memory. */
 json_t *machine_stats(struct machine *m);
+/**
+ * machine_balloon_stats() - a new JSON object: what the guest was asked to give and has given,
+ * and its own figures, which are as old as the call before. Machine lock held. NULL: no memory.
+ */
+json_t *machine_balloon_stats(struct machine *m);
 /** machine_restore_terminal() - as chr_stdio_restore(); async-signal-safe. */
 void machine_restore_terminal(void);
 /** machine_probe() - a new JSON array: what each engine's probe found. */

@@ -13,6 +13,7 @@
 #include "cpu/cpu.h"
 #include "dev/dev.h"
 #include "machine/board.h"
+#include "machine/gclock.h"
 #include "machine/machine.h"
 #include "machine/vcpus.h"
 #include "mem/mem.h"
@@ -36,6 +37,8 @@ struct machine {
 	const struct vm_config *config;
 	const struct cpu_engine_ops *engine;
 	char engine_why[512]; /* which engine and why, for the log */
+	struct machine_hooks hooks;
+	struct gclock clock; /* the loop's and every device's */
 	struct loop *loop;
 	struct mem *mem;
 	struct bus *ports, *mmio;
@@ -64,8 +67,14 @@ struct machine {
 	/* Set once under the machine lock, read anywhere. */
 	atomic_int end; /* enum machine_end */
 	uint32_t end_code;
-	struct loop_call wake; /* makes the loop's thread look at `end` */
+	struct loop_call wake; /* makes the loop's thread look at `end` and `unsettled` */
 	uint64_t resets;
+	/* Under the machine lock. */
+	bool pause_wanted;
+	bool stands;	       /* quiet and its clock stopped */
+	bool reset_asked;      /* from outside: a reset whatever on_reboot says */
+	atomic_bool unsettled; /* a pause or resume was asked for and is not done */
+	unsigned n_forwards;
 };
 
 /** machine_add_dev() - enter a device into the list; it is destroyed with the machine. */

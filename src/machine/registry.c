@@ -12,6 +12,7 @@
 #include "machine/parts.h"
 #include "net/be/backends.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -58,9 +59,21 @@ static int net_tap(struct net_backend **out, const struct vm_config *c, struct l
 	return net_tap_open(out, c->tap, loop, e);
 }
 
+static int net_managed(struct net_backend **out, const struct vm_config *c, struct loop *loop,
+		       struct err *e)
+{
+	if (c->tap_fd < 0)
+		return err_set(e, -EINVAL,
+			       "network %s is the manager's, so only VMs of holmd can be in it: "
+			       "create the VM there or use --net user",
+			       c->network);
+	return net_tap_open_fd(out, c->tap_fd, loop, e);
+}
+
 const registry_net_fn registry_nets[VM_NET_COUNT] = {
 	[VM_NET_USER] = net_user,
 	[VM_NET_TAP] = net_tap,
+	[VM_NET_MANAGED] = net_managed,
 };
 
 static void escape_typed(void *ctx)
@@ -111,9 +124,20 @@ static int chr_none(struct chr_backend **out, const struct vm_chr *c, const char
 	return chr_null_open(out, e);
 }
 
+static int chr_ring(struct chr_backend **out, const struct vm_chr *c, const char *what,
+		    struct machine *m, struct err *e)
+{
+	const struct chr_ring_config cfg = {
+		.listen_fd = m->config->console_fd,
+		.log_fd = { m->config->log_fd_a, m->config->log_fd_b },
+	};
+
+	return chr_ring_open(out, &cfg, m->loop, e);
+}
+
 const registry_chr_fn registry_chrs[VM_CHR_COUNT] = {
 	[VM_CHR_STDIO] = chr_stdio,   [VM_CHR_FILE] = chr_file, [VM_CHR_PTY] = chr_pty,
-	[VM_CHR_SOCKET] = chr_socket, [VM_CHR_NONE] = chr_none,
+	[VM_CHR_SOCKET] = chr_socket, [VM_CHR_NONE] = chr_none, [VM_CHR_RING] = chr_ring,
 };
 
 void machine_restore_terminal(void)

@@ -4,6 +4,8 @@
  */
 #include "machine/parts.h"
 
+#include "virtio/dev/devices.h"
+
 #include <jansson.h>
 #include <sys/stat.h>
 
@@ -86,5 +88,30 @@ json_t *machine_stats(struct machine *m)
 	if (m->serial)
 		json_object_set_new(o, "serial_dropped_bytes",
 				    json_integer((json_int_t)chr_dropped(m->serial)));
+	return o;
+}
+
+json_t *machine_balloon_stats(struct machine *m)
+{
+	struct virtio_balloon_stats s;
+	const struct {
+		const char *name;
+		uint64_t *value;
+	} guest[] = {
+		{ "free_bytes", &s.free },	     { "available_bytes", &s.available },
+		{ "total_bytes", &s.total },	     { "caches_bytes", &s.caches },
+		{ "swap_in_bytes", &s.swap_in },     { "swap_out_bytes", &s.swap_out },
+		{ "major_faults", &s.major_faults }, { "minor_faults", &s.minor_faults },
+	};
+	json_t *o;
+
+	virtio_balloon_get_stats(m->balloon, &s);
+	o = json_pack("{s:I, s:I, s:I}", "asked_bytes",
+		      (json_int_t)(s.target_pages << MEM_PAGE_SHIFT), "given_bytes",
+		      (json_int_t)(s.actual_pages << MEM_PAGE_SHIFT), "reported_bytes",
+		      (json_int_t)s.reported_bytes);
+	/* A guest without the driver, or one that has not answered yet, has no figures. */
+	for (size_t i = 0; s.total && i < ARRAY_SIZE(guest); i++)
+		json_object_set_new(o, guest[i].name, json_integer((json_int_t)*guest[i].value));
 	return o;
 }

@@ -110,6 +110,13 @@ bool net_deliver(struct net_backend *b, const struct net_hdr *h, const struct io
 	return true;
 }
 
+int net_forward(struct net *n, const struct net_forward *f, bool on, struct err *e)
+{
+	if (!n->backend->ops->forward)
+		return err_set(e, -ENOTSUP, "ports are forwarded by user-mode networks only");
+	return n->backend->ops->forward(n->backend, f, on, e);
+}
+
 void net_rx_drop(struct net_backend *b)
 {
 	b->net->stats.rx_dropped++;

@@ -39,6 +39,13 @@ struct net_hdr {
 struct net;
 struct net_backend;
 
+/** A port of the host's that leads to one of the guest's. */
+struct net_forward {
+	bool udp;
+	uint32_t host_addr; /* IPv4, host order; 0x7f000001 by default */
+	uint16_t host_port, guest_port;
+};
+
 /** A provider. Machine lock held on every call. */
 struct net_backend_ops {
 	const char *name; /* "user", "tap" */
@@ -54,6 +61,11 @@ struct net_backend_ops {
 		    unsigned n_iov, size_t len);
 	/** Let frames come, or not: after false no rx runs or will run. Mandatory. */
 	void (*rx_enable)(struct net_backend *b, bool on);
+	/**
+	 * Add (@on) or remove a forward; loop's thread. -ENOENT (none to remove) and those of
+	 * listening, with a sentence. Optional.
+	 */
+	int (*forward)(struct net_backend *b, const struct net_forward *f, bool on, struct err *e);
 	void (*close)(struct net_backend *b);
 };
 
@@ -83,6 +95,8 @@ void net_set_offloads(struct net *n, unsigned rx);
 void net_send(struct net *n, const struct net_hdr *h, const struct iovec *iov, unsigned n_iov,
 	      size_t len);
 void net_rx_enable(struct net *n, bool on);
+/** net_forward() - as the back end's op; -ENOTSUP with a sentence where it has none. */
+int net_forward(struct net *n, const struct net_forward *f, bool on, struct err *e) MUST_CHECK;
 /**
  * net_deliver() - for back ends: one frame up, on the loop's thread, while rx is enabled.
  *

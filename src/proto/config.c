@@ -19,12 +19,13 @@ static const char *const net_names[] = {
 	[VM_NET_USER] = "user",
 	[VM_NET_TAP] = "tap",
 	[VM_NET_NONE] = "none",
+	[VM_NET_MANAGED] = "network",
 };
 static_assert(ARRAY_SIZE(net_names) == VM_NET_COUNT, "a name for each");
 
 static const char *const chr_names[] = {
 	[VM_CHR_STDIO] = "stdio",   [VM_CHR_FILE] = "file", [VM_CHR_PTY] = "pty",
-	[VM_CHR_SOCKET] = "socket", [VM_CHR_NONE] = "none",
+	[VM_CHR_SOCKET] = "socket", [VM_CHR_NONE] = "none", [VM_CHR_RING] = "ring",
 };
 static_assert(ARRAY_SIZE(chr_names) == VM_CHR_COUNT, "a name for each");
 
@@ -103,7 +104,7 @@ static int bool_parse(const char *what, const char *value, bool *out, struct err
 	return err_set(e, -EINVAL, "%s '%s' is neither true nor false", what, value);
 }
 
-static int set_name(struct vm_config *c, const char *value, struct err *e)
+static int store_name(char **at, const char *what, const char *value, struct err *e)
 {
 	size_t len = strlen(value);
 	size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -111,9 +112,14 @@ static int set_name(struct vm_config *c, const char *value, struct err *e)
 
 	if (!len || len > VM_NAME_MAX || good != len || value[0] == '-' || value[0] == '.')
 		return err_set(e, -EINVAL,
-			       "name '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'",
+			       "%s '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'", what,
 			       value, VM_NAME_MAX);
-	return store(&c->name, value, e);
+	return store(at, value, e);
+}
+
+static int set_name(struct vm_config *c, const char *value, struct err *e)
+{
+	return store_name(&c->name, "name", value, e);
 }
 
 static int set_engine(struct vm_config *c, const char *value, struct err *e)
@@ -264,9 +270,16 @@ static int set_net(struct vm_config *c, const char *value, struct err *e)
 	size_t len = colon ? (size_t)(colon - value) : strlen(value);
 	int kind = name_index(net_names, VM_NET_COUNT, value, len);
 
-	if (kind < 0 || (kind == VM_NET_TAP) != (colon != NULL))
-		return err_set(e, -EINVAL, "net '%.80s' is none: use user, tap:NAME or none",
+	if (kind < 0 || (kind == VM_NET_TAP || kind == VM_NET_MANAGED) != (colon != NULL))
+		return err_set(e, -EINVAL,
+			       "net '%.80s' is none: use user, tap:NAME, network:NAME or none",
 			       value);
+	if (kind == VM_NET_MANAGED) {
+		int ret = store_name(&c->network, "network", colon + 1, e);
+
+		if (ret)
+			return ret;
+	}
 	if (kind == VM_NET_TAP) {
 		size_t n = strlen(colon + 1);
 		int ret;
@@ -302,8 +315,7 @@ static bool address_parse(const char *s, const char *end, uint32_t *out)
 	return true;
 }
 
-/* [ADDR:]HOST:GUEST[/tcp|/udp] */
-static int set_forward(struct vm_config *c, const char *value, struct err *e)
+int vm_forward_parse(struct vm_forward *out, const char *value, struct err *e)
 {
 	struct vm_forward f = { .host_addr = 0x7f000001 };
 	const char *slash = strchr(value, '/');
@@ -313,8 +325,6 @@ static int set_forward(struct vm_config *c, const char *value, struct err *e)
 	const char *host = first ? first + 1 : value;
 	uint64_t hp, gp;
 
-	if (c->n_forwards == VM_FORWARDS_MAX)
-		return err_set(e, -E2BIG, "more than %d forwarded ports", VM_FORWARDS_MAX);
 	if (!second || !number_parse(host, second, &hp) || !number_parse(second + 1, end, &gp) ||
 	    (slash && strcmp(slash, "/udp") != 0 && strcmp(slash, "/tcp") != 0) ||
 	    (first && !address_parse(value, first, &f.host_addr)))
@@ -327,7 +337,71 @@ static int set_forward(struct vm_config *c, const char *value, struct err *e)
 	f.udp = slash && slash[1] == 'u';
 	f.host_port = (uint16_t)hp;
 	f.guest_port = (uint16_t)gp;
-	c->forwards[c->n_forwards++] = f;
+	*out = f;
+	return 0;
+}
+
+static int set_forward(struct vm_config *c, const char *value, struct err *e)
+{
+	int ret;
+
+	if (c->n_forwards == VM_FORWARDS_MAX)
+		return err_set(e, -E2BIG, "more than %d forwarded ports", VM_FORWARDS_MAX);
+	ret = vm_forward_parse(&c->forwards[c->n_forwards], value, e);
+	if (!ret)
+		c->n_forwards++;
+	return ret;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)tolower((unsigned char)c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int set_mac(struct vm_config *c, const char *value, struct err *e)
+{
+	uint8_t mac[6], any = 0;
+	bool ok = strlen(value) == 17;
+
+	for (unsigned i = 0; ok && i < 6; i++) {
+		int hi = hex_digit(value[3 * i]), lo = hex_digit(value[3 * i + 1]);
+
+		ok = hi >= 0 && lo >= 0 && (i == 5 || value[3 * i + 2] == ':');
+		mac[i] = (uint8_t)(hi << 4 | lo);
+		any |= mac[i];
+	}
+	if (!ok)
+		return err_set(e, -EINVAL, "mac '%.80s' is none: write it like 52:54:00:12:34:56",
+			       value);
+	/* IEEE 802, 8.2.2: bit 0 of the first byte marks a group of stations. */
+	if ((mac[0] & 1) || !any)
+		return err_set(e, -EINVAL,
+			       "mac '%s' is no single station's: make its first byte even and not "
+			       "all of it zero",
+			       value);
+	memcpy(c->mac, mac, sizeof(mac));
+	c->mac_given = true;
+	return 0;
+}
+
+static int set_id(struct vm_config *c, const char *value, struct err *e)
+{
+	if (strlen(value) != 16 || strspn(value, "0123456789abcdef") != 16)
+		return err_set(e, -EINVAL, "id '%.80s' is not 16 hexadecimal digits", value);
+	return store(&c->id, value, e);
+}
+
+/* The standard streams are not to be had. */
+static int fd_parse(const char *what, const char *value, int *out, struct err *e)
+{
+	uint64_t n;
+
+	if (!number_parse(value, value + strlen(value), &n) || n < 3 || n > 1 << 20)
+		return err_set(e, -EINVAL, "%s '%.80s' is not a descriptor from 3 on", what, value);
+	*out = (int)n;
 	return 0;
 }
 
@@ -335,7 +409,7 @@ static int chr_parse(struct vm_chr *out, const char *what, const char *value, st
 {
 	const char *colon = strchr(value, ':');
 	size_t len = colon ? (size_t)(colon - value) : strlen(value);
-	int kind = name_index(chr_names, VM_CHR_COUNT, value, len);
+	int kind = name_index(chr_names, VM_CHR_RING, value, len);
 	bool wants_path = kind == VM_CHR_FILE || kind == VM_CHR_SOCKET;
 	int ret = 0;
 
@@ -414,6 +488,11 @@ static int set_start_ns(struct vm_config *c, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_paused(struct vm_config *c, const char *value, struct err *e)
+{
+	return bool_parse("paused", value, &c->paused, e);
+}
+
 static int set_dry_run(struct vm_config *c, const char *value, struct err *e)
 {
 	return bool_parse("dry_run", value, &c->dry_run, e);
@@ -483,8 +562,20 @@ static json_t *get_disks(const struct vm_config *c)
 
 static json_t *get_net(const struct vm_config *c)
 {
-	return c->net == VM_NET_TAP ? json_sprintf("tap:%s", c->tap)
-				    : json_string(net_names[c->net]);
+	if (c->net == VM_NET_TAP)
+		return json_sprintf("tap:%s", c->tap);
+	if (c->net == VM_NET_MANAGED)
+		return json_sprintf("network:%s", c->network);
+	return json_string(net_names[c->net]);
+}
+
+static json_t *get_mac(const struct vm_config *c)
+{
+	const uint8_t *m = c->mac;
+
+	return c->mac_given ? json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3],
+					   m[4], m[5])
+			    : NULL;
 }
 
 static json_t *get_forwards(const struct vm_config *c)
@@ -552,6 +643,34 @@ static json_t *get_start_ns(const struct vm_config *c)
 	return json_integer((json_int_t)c->start_ns);
 }
 
+static json_t *get_id(const struct vm_config *c)
+{
+	return get_str(c->id);
+}
+
+/* The two functions of a field that is a descriptor. */
+#define FD_FIELD(name)                                                                             \
+	static int set_##name(struct vm_config *c, const char *value, struct err *e)               \
+	{                                                                                          \
+		return fd_parse(#name, value, &c->name, e);                                        \
+	}                                                                                          \
+	static json_t *get_##name(const struct vm_config *c)                                       \
+	{                                                                                          \
+		return c->name < 0 ? NULL : json_integer(c->name);                                 \
+	}
+
+FD_FIELD(control_fd)
+FD_FIELD(console_fd)
+FD_FIELD(log_fd_a)
+FD_FIELD(log_fd_b)
+FD_FIELD(exit_fd)
+FD_FIELD(tap_fd)
+
+static json_t *get_paused(const struct vm_config *c)
+{
+	return json_boolean(c->paused);
+}
+
 static json_t *get_dry_run(const struct vm_config *c)
 {
 	return json_boolean(c->dry_run);
@@ -572,6 +691,7 @@ static const struct config_field fields[] = {
 	{ "append", CONFIG_STRING, false, set_append, get_append },
 	{ "disks", CONFIG_ARRAY, false, set_disk, get_disks },
 	{ "net", CONFIG_STRING, false, set_net, get_net },
+	{ "mac", CONFIG_STRING, false, set_mac, get_mac },
 	{ "forwards", CONFIG_ARRAY, false, set_forward, get_forwards },
 	{ "serial", CONFIG_STRING, false, set_serial, get_serial },
 	{ "console", CONFIG_STRING, false, set_console, get_console },
@@ -580,6 +700,14 @@ static const struct config_field fields[] = {
 	{ "metrics", CONFIG_STRING, false, set_metrics, get_metrics },
 	{ "on_reboot", CONFIG_STRING, false, set_on_reboot, get_on_reboot },
 	{ "sandbox", CONFIG_STRING, false, set_sandbox, get_sandbox },
+	{ "id", CONFIG_STRING, true, set_id, get_id },
+	{ "control_fd", CONFIG_NUMBER, true, set_control_fd, get_control_fd },
+	{ "console_fd", CONFIG_NUMBER, true, set_console_fd, get_console_fd },
+	{ "log_fd_a", CONFIG_NUMBER, true, set_log_fd_a, get_log_fd_a },
+	{ "log_fd_b", CONFIG_NUMBER, true, set_log_fd_b, get_log_fd_b },
+	{ "exit_fd", CONFIG_NUMBER, true, set_exit_fd, get_exit_fd },
+	{ "tap_fd", CONFIG_NUMBER, true, set_tap_fd, get_tap_fd },
+	{ "paused", CONFIG_BOOL, true, set_paused, get_paused },
 	{ "start_ns", CONFIG_NUMBER, true, set_start_ns, get_start_ns },
 	{ "dry_run", CONFIG_BOOL, true, set_dry_run, get_dry_run },
 	{ "forbidden", CONFIG_STRING, true, set_forbidden, get_forbidden },
@@ -623,6 +751,12 @@ int vm_config_init(struct vm_config *c, struct err *e)
 		.net = VM_NET_USER,
 		.serial.kind = VM_CHR_STDIO,
 		.console.kind = VM_CHR_NONE,
+		.control_fd = -1,
+		.console_fd = -1,
+		.log_fd_a = -1,
+		.log_fd_b = -1,
+		.exit_fd = -1,
+		.tap_fd = -1,
 	};
 	c->name = strdup("vm");
 	c->engine = strdup("auto");
@@ -644,6 +778,8 @@ void vm_config_free(struct vm_config *c)
 	for (unsigned i = 0; i < c->n_disks; i++)
 		free(c->disks[i].path);
 	free(c->tap);
+	free(c->network);
+	free(c->id);
 	free(c->serial.path);
 	free(c->console.path);
 	for (unsigned i = 0; i < c->n_devices; i++)
@@ -654,16 +790,51 @@ void vm_config_free(struct vm_config *c)
 	*c = (struct vm_config) { 0 };
 }
 
+unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS])
+{
+	const int all[VM_CONFIG_FDS] = { c->control_fd, c->console_fd, c->log_fd_a,
+					 c->log_fd_b,	c->exit_fd,    c->tap_fd };
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < VM_CONFIG_FDS; i++)
+		if (all[i] >= 0)
+			fds[n++] = all[i];
+	return n;
+}
+
+static int check_fds(const struct vm_config *c, struct err *e)
+{
+	int fds[VM_CONFIG_FDS];
+	unsigned n = vm_config_fds(c, fds);
+
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = 0; j < i; j++)
+			if (fds[i] == fds[j])
+				return err_set(e, -EINVAL, "descriptor %d is given twice", fds[i]);
+	return 0;
+}
+
 int vm_config_check(const struct vm_config *c, struct err *e)
 {
+	int ret;
+
 	if (!c->kernel)
 		return err_set(e, -EINVAL, "no kernel to boot: name one with --kernel FILE");
-	if (c->serial.kind == VM_CHR_STDIO && c->console.kind == VM_CHR_STDIO)
+	if (c->console_fd < 0 && c->serial.kind == VM_CHR_STDIO && c->console.kind == VM_CHR_STDIO)
 		return err_set(e, -EINVAL,
 			       "serial and console cannot both be on stdio: give one of them "
 			       "another place, like --serial none");
 	if (c->n_forwards && c->net != VM_NET_USER)
 		return err_set(e, -EINVAL, "ports are forwarded by --net user only");
+	if (c->mac_given && c->net == VM_NET_NONE)
+		return err_set(e, -EINVAL, "a mac is of no use without a network");
+	if ((c->log_fd_a < 0) != (c->log_fd_b < 0) || (c->log_fd_a >= 0 && c->console_fd < 0))
+		return err_set(e, -EINVAL, "log_fd_a and log_fd_b go together, with console_fd");
+	if (c->tap_fd >= 0 && c->net != VM_NET_MANAGED)
+		return err_set(e, -EINVAL, "tap_fd goes with the net network:NAME");
+	ret = check_fds(c, e);
+	if (ret)
+		return ret;
 	for (unsigned i = 0; i < c->n_forwards; i++)
 		for (unsigned j = 0; j < i; j++) {
 			const struct vm_forward *a = &c->forwards[i], *b = &c->forwards[j];

@@ -48,7 +48,13 @@ struct vm_forward {
 	uint16_t host_port, guest_port;
 };
 
-enum vm_net_kind { VM_NET_USER, VM_NET_TAP, VM_NET_NONE, VM_NET_COUNT };
+enum vm_net_kind {
+	VM_NET_USER,
+	VM_NET_TAP,
+	VM_NET_NONE,
+	VM_NET_MANAGED, /* a network of the manager's, which opens the tap */
+	VM_NET_COUNT
+};
 
 enum vm_chr_kind {
 	VM_CHR_STDIO,
@@ -56,6 +62,7 @@ enum vm_chr_kind {
 	VM_CHR_PTY,
 	VM_CHR_SOCKET,
 	VM_CHR_NONE,
+	VM_CHR_RING, /* the manager's console; not to be configured: console_fd makes it */
 	VM_CHR_COUNT
 };
 
@@ -81,7 +88,10 @@ struct vm_config {
 	struct vm_disk disks[VM_DISKS_MAX];
 	unsigned n_disks;
 	enum vm_net_kind net;
-	char *tap; /* interface name for VM_NET_TAP */
+	char *tap;     /* interface name for VM_NET_TAP */
+	char *network; /* its name for VM_NET_MANAGED */
+	bool mac_given;
+	uint8_t mac[6];
 	struct vm_forward forwards[VM_FORWARDS_MAX];
 	unsigned n_forwards;
 	struct vm_chr serial;
@@ -91,6 +101,14 @@ struct vm_config {
 	char *log, *metrics;
 	enum vm_on_reboot on_reboot;
 	enum vm_sandbox sandbox;
+	/* Between the manager and holm-vmm only. Descriptors are -1 where not given. */
+	char *id;		/* 16 hexadecimal digits */
+	int control_fd;		/* listens, see control.h */
+	int console_fd;		/* listens: the serial line ends in a ring, see chr/be/backends.h */
+	int log_fd_a, log_fd_b; /* of the console, in turn */
+	int exit_fd;		/* receives how the VM ended */
+	int tap_fd;		/* of VM_NET_MANAGED */
+	bool paused;		/* start paused */
 	/* Between holm and holm-vmm only. */
 	uint64_t start_ns; /* CLOCK_MONOTONIC when `holm run` began, 0: unknown */
 	bool dry_run;	   /* build everything, run nothing */
@@ -134,6 +152,15 @@ int vm_config_decode(struct vm_config *c, const char *json, size_t len, const ch
  * Return: the text with a final newline, or NULL (out of memory).
  */
 char *vm_config_encode(const struct vm_config *c, bool internal);
+
+/** vm_forward_parse() - "[ADDR:]HOST:GUEST[/tcp|/udp]"; -EINVAL, -ERANGE with a sentence. */
+int vm_forward_parse(struct vm_forward *out, const char *value, struct err *e) MUST_CHECK;
+
+/** The descriptors that a configuration names. */
+#define VM_CONFIG_FDS 6
+
+/** vm_config_fds() - those that are given, as a list; returns how many. */
+unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS]);
 
 /** vm_size_format() - @bytes as "512 MiB", "1.5 GiB"; @buf of at least 24 bytes. */
 const char *vm_size_format(char *buf, size_t len, uint64_t bytes);

@@ -43,6 +43,7 @@ static int run(const char *number)
 {
 	struct vm_config c;
 	struct err e = { 0 };
+	int keep[VM_CONFIG_FDS];
 	char *end;
 	long fd = strtol(number, &end, 10);
 	int ret, code;
@@ -55,8 +56,9 @@ static int run(const char *number)
 	if (ret)
 		return fail(&e);
 	ret = read_config(&c, (int)fd, &e);
-	sandbox_close_stray();
-	code = ret ? fail(&e) : vmm_run(&c);
+	code = sandbox_close_stray(keep, vm_config_fds(&c, keep), ret ? NULL : &e);
+	ret = ret ? ret : code;
+	code = ret ? vmm_fail(&c, &e) : vmm_run(&c);
 	vm_config_free(&c);
 	return code;
 }

@@ -14,13 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-int metrics_open(struct metrics *x, const char *path, struct err *e)
+int metrics_open(struct metrics *x, const char *path, bool memory, struct err *e)
 {
 	*x = (struct metrics) { .fd = -1, .status_fd = -1 };
-	if (!path)
+	if (!path && !memory)
 		return 0;
-	x->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (x->fd < 0)
+	if (path)
+		x->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (path && x->fd < 0)
 		return err_set(e, -errno, "cannot create the metrics file %s: %s", path,
 			       strerror(errno));
 	/* Missing without /proc: the figures of memory are then left out. */
@@ -52,22 +53,29 @@ static void add_memory(json_t *o, const char *status)
 }
 
 /* seccomp: loop: pread64 lseek ftruncate write fstat newfstatat */
-void metrics_write(const struct metrics *x, struct machine *m)
+json_t *metrics_get(const struct metrics *x, struct machine *m)
 {
-	MEM_AUTO char *text = NULL;
+	json_t *o = machine_stats(m);
 	char status[4096];
-	json_t *o;
 	ssize_t n;
-	int ret;
 
-	if (x->fd < 0)
-		return;
-	o = machine_stats(m);
 	n = x->status_fd < 0 ? 0 : fd_pread_full(x->status_fd, status, sizeof(status) - 1, 0);
 	if (n > 0) {
 		status[n] = '\0';
 		add_memory(o, status);
 	}
+	return o;
+}
+
+void metrics_write(const struct metrics *x, struct machine *m)
+{
+	MEM_AUTO char *text = NULL;
+	json_t *o;
+	int ret;
+
+	if (x->fd < 0)
+		return;
+	o = metrics_get(x, m);
 	text = json_dumps(o, JSON_INDENT(2));
 	json_decref(o);
 	if (!text)

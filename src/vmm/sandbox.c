@@ -176,12 +176,36 @@ static bool landlock_enter(bool resolver)
 	return ok;
 }
 
-void sandbox_close_stray(void)
+static void close_between(unsigned first, unsigned last)
 {
 	/* Fails only on kernels before 5.9, which have nothing better to offer here. */
-	if (syscall(SYS_close_range, 3u, ~0u, 0u))
+	if (first <= last && syscall(SYS_close_range, first, last, 0u))
 		log_line(LOG_WARN, "sandbox", "inherited descriptors stay open: %s",
 			 strerror(errno));
+}
+
+int sandbox_close_stray(const int *keep, unsigned n, struct err *e)
+{
+	unsigned from = 3;
+	int ret = 0;
+
+	for (;;) {
+		int next = -1;
+
+		/* The lowest that is still to come. */
+		for (unsigned i = 0; i < n; i++)
+			if (keep[i] >= (int)from && (next < 0 || keep[i] < next))
+				next = keep[i];
+		if (next < 0)
+			break;
+		close_between(from, (unsigned)next - 1);
+		if (fcntl(next, F_SETFD, FD_CLOEXEC) < 0)
+			ret = err_set(e, -errno, "descriptor %d of the configuration: %s", next,
+				      strerror(errno));
+		from = (unsigned)next + 1;
+	}
+	close_between(from, ~0u);
+	return ret;
 }
 
 int sandbox_lock(struct sandbox *s, struct err *e)

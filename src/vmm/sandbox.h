@@ -3,7 +3,8 @@
  * The wall round a VM's process: what is left to an attacker who broke out of the guest.
  *
  * Theory of operation, in the order main calls it:
- * - sandbox_close_stray() at the very start: no descriptor is inherited but the standard three.
+ * - sandbox_close_stray() at the very start: no descriptor is inherited but the standard three and
+ *   those that the configuration names.
  * - sandbox_lock() after everything is open, before vCPU threads exist: no new privileges;
  *   Landlock, so that no path can be opened but, with user-mode networking, /etc/resolv.conf for
  *   reading; and a filter of
@@ -40,8 +41,13 @@ struct sandbox {
 	bool landlocked; /* set by sandbox_lock() */
 };
 
-/** sandbox_close_stray() - close every descriptor from 3 on. */
-void sandbox_close_stray(void);
+/**
+ * sandbox_close_stray() - close every descriptor from 3 on but the @n of @keep (from 3 on, all
+ * different), which no further program inherits.
+ *
+ * Errors: -EBADF (one of @keep is not open, named); the others are closed all the same.
+ */
+int sandbox_close_stray(const int *keep, unsigned n, struct err *e) MUST_CHECK;
 
 /** sandbox_lock() - see above; errors: -ENOTSUP (no seccomp), -EPERM. */
 int sandbox_lock(struct sandbox *s, struct err *e) MUST_CHECK;

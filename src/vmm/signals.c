@@ -69,7 +69,7 @@ static void on_signal(void *arg, int fd, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGUSR1) {
 		metrics_write(s->metrics, s->machine);
-	} else if (info.ssi_signo == SIGTERM && !s->asked) {
+	} else if (info.ssi_signo == SIGTERM && !s->asked && !machine_paused(s->machine)) {
 		const struct clock *c = loop_clock(machine_loop(s->machine));
 
 		s->asked = true;

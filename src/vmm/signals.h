@@ -3,8 +3,9 @@
  * Signals of the VM's process.
  *
  * SIGTERM presses the power button and ends the machine after a grace, or at once the second
- * time; SIGINT, SIGHUP and SIGQUIT end it; SIGUSR1 writes the metrics. These come through a
- * signalfd on the loop. Fatal ones (SIGSEGV ...) put the terminal back and then kill as ever.
+ * time or where it is paused; SIGINT, SIGHUP and SIGQUIT end it; SIGUSR1 writes the metrics. These
+ * come through a signalfd on the loop. Fatal ones (SIGSEGV ...) put the terminal back and then kill
+ * as ever.
  */
 #ifndef HOLM_VMM_SIGNALS_H
 #define HOLM_VMM_SIGNALS_H

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "machine/machine.h"
+#include "vmm/control.h"
+#include "vmm/exit.h"
 #include "vmm/metrics.h"
 #include "vmm/sandbox.h"
 #include "vmm/signals.h"
@@ -30,6 +32,7 @@ struct vmm {
 	struct sandbox sandbox;
 	struct machine *machine;
 	struct signals signals;
+	struct control *control; /* NULL: no manager */
 };
 
 static int open_log(struct vmm *v, struct err *e)
@@ -68,17 +71,31 @@ static int set_up(struct vmm *v, struct err *e)
 	int ret = open_log(v, e);
 
 	if (!ret)
-		ret = metrics_open(&v->metrics, v->config->metrics, e);
+		ret = metrics_open(&v->metrics, v->config->metrics, v->config->control_fd >= 0, e);
 	if (!ret)
 		ret = machine_create(&v->machine, v->config, e);
 	if (!ret)
 		ret = signals_open(&v->signals, v->machine, &v->metrics, e);
+	if (!ret && v->config->control_fd >= 0)
+		ret = control_open(&v->control, v->config, v->machine, &v->metrics, e);
 	return ret;
+}
+
+static void settled(void *ctx)
+{
+	const struct vmm *v = ctx;
+
+	if (v->control)
+		control_settled(v->control);
 }
 
 static int lock_down(struct vmm *v, struct err *e)
 {
-	struct machine_hooks hooks = { .vcpu_thread = vcpu_thread, .ctx = v };
+	struct machine_hooks hooks = {
+		.vcpu_thread = vcpu_thread,
+		.settled = settled,
+		.ctx = v,
+	};
 	int ret;
 
 	v->sandbox = (struct sandbox) {
@@ -94,6 +111,35 @@ static int lock_down(struct vmm *v, struct err *e)
 	return ret;
 }
 
+static int run(struct vmm *v)
+{
+	struct loop *l = machine_loop(v->machine);
+	const char *end;
+	int code;
+
+	test_forbidden(v, "loop");
+	code = machine_run(v->machine);
+	/* The loop can fail too, then the machine itself has not ended. */
+	end = machine_end_name(code == HOLM_EXIT_INTERNAL ? MACHINE_ERROR
+							  : machine_end(v->machine));
+	loop_lock(l);
+	metrics_write(&v->metrics, v->machine);
+	exit_record(v->config->exit_fd, end, code, NULL);
+	if (v->control)
+		control_end(v->control, end, code);
+	loop_unlock(l);
+	return code;
+}
+
+int vmm_fail(const struct vm_config *c, const struct err *e)
+{
+	int code = (int)err_exit_code(e->code);
+
+	fprintf(stderr, "holm: %s\n", e->msg);
+	exit_record(c->exit_fd, machine_end_name(MACHINE_ERROR), code, e->msg);
+	return code;
+}
+
 /* seccomp: loop: epoll_ctl rt_sigtimedwait fcntl fsync ioctl unlink */
 int vmm_run(const struct vm_config *c)
 {
@@ -107,18 +153,14 @@ int vmm_run(const struct vm_config *c)
 	if (!ret && !c->dry_run)
 		ret = lock_down(&v, &e);
 	if (ret) {
-		code = (int)err_exit_code(e.code);
 		machine_restore_terminal();
-		fprintf(stderr, "holm: %s\n", e.msg);
+		code = vmm_fail(c, &e);
 	} else if (c->dry_run) {
 		code = HOLM_EXIT_OK;
 	} else {
-		test_forbidden(&v, "loop");
-		code = machine_run(v.machine);
-		loop_lock(machine_loop(v.machine));
-		metrics_write(&v.metrics, v.machine);
-		loop_unlock(machine_loop(v.machine));
+		code = run(&v);
 	}
+	control_close(v.control);
 	signals_close(&v.signals);
 	machine_destroy(v.machine);
 	metrics_close(&v.metrics);

@@ -28,6 +28,23 @@ int chr_pty_open(struct chr_backend **out, char **name, struct loop *loop,
 /** Listen on a Unix socket at @path (0600); one peer at a time, a new one replaces the old. */
 int chr_socket_open(struct chr_backend **out, const char *path, struct loop *loop,
 		    struct err *e) MUST_CHECK;
+
+#define CHR_RING_READERS  16
+#define CHR_RING_PACKET	  4096u
+#define CHR_RING_LOG_HALF (512ull * 1024)
+
+struct chr_ring_config {
+	int listen_fd; /* AF_UNIX, SOCK_SEQPACKET, listening */
+	int log_fd[2]; /* regular files, used in turn; both -1: no log */
+};
+
+/**
+ * The manager's console: the last 64 KiB, for up to CHR_RING_READERS readers and one writer that
+ * connect to @cfg->listen_fd, and a log of at most 1 MiB. What clients say: ring.c. The
+ * descriptors are owned from success on. Errors: -EINVAL (a log that is no regular file), -ENOMEM.
+ */
+int chr_ring_open(struct chr_backend **out, const struct chr_ring_config *cfg, struct loop *loop,
+		  struct err *e) MUST_CHECK;
 /** Output vanishes, no input. */
 int chr_null_open(struct chr_backend **out, struct err *e) MUST_CHECK;
 

@@ -7,13 +7,6 @@
 
 #include "net/net.h"
 
-/** One -p [ADDR:]HOST:GUEST[/udp] forward. */
-struct net_forward {
-	bool udp;
-	uint32_t host_addr; /* IPv4, host order; 0x7f000001 by default */
-	uint16_t host_port, guest_port;
-};
-
 struct net_user_config {
 	const char *hostname; /* given by DHCP; NULL: "holm" */
 	const struct net_forward *forwards;

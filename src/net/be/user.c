@@ -445,15 +445,6 @@ static void user_close(struct net_backend *b)
 	free(u);
 }
 
-static const struct net_backend_ops user_ops = {
-	.name = "user",
-	.offloads = user_offloads,
-	.set_offloads = user_set_offloads,
-	.send = user_send,
-	.rx_enable = user_rx_enable,
-	.close = user_close,
-};
-
 static int add_forward(struct user *u, const struct net_forward *f, struct err *e)
 {
 	const struct in_addr host = { htonl(f->host_addr) }, guest = { htonl(0x0a00020f) };
@@ -485,6 +476,32 @@ static int add_forward(struct user *u, const struct net_forward *f, struct err *
 	return err_set(e, ret, "cannot forward host %s port %u at %s: %s", kind, f->host_port, text,
 		       strerror(-ret));
 }
+
+static int user_forward(struct net_backend *b, const struct net_forward *f, bool on, struct err *e)
+{
+	struct user *u = CONTAINER_OF(b, struct user, base);
+	const struct in_addr host = { htonl(f->host_addr) };
+	int ret = 0;
+
+	if (on)
+		ret = add_forward(u, f, e);
+	else if (slirp_remove_hostfwd(u->slirp, f->udp, host, f->host_port))
+		ret = err_set(e, -ENOENT, "host %s port %u is not forwarded at that address",
+			      f->udp ? "UDP" : "TCP", f->host_port);
+	if (!ret)
+		loop_call_schedule(&u->call);
+	return ret;
+}
+
+static const struct net_backend_ops user_ops = {
+	.name = "user",
+	.offloads = user_offloads,
+	.set_offloads = user_set_offloads,
+	.send = user_send,
+	.rx_enable = user_rx_enable,
+	.forward = user_forward,
+	.close = user_close,
+};
 
 static Slirp *make_slirp(struct user *u, const struct net_user_config *cfg)
 {

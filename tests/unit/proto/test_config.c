@@ -57,6 +57,22 @@ static void test_refused(void **state)
 		{ "net", "tap:averyveryverylongname", -EINVAL, "averyvery" },
 		{ "net", "user:x", -EINVAL, "user:x" },
 		{ "net", "bridge", -EINVAL, "bridge" },
+		{ "net", "network", -EINVAL, "network" },
+		{ "net", "network:", -EINVAL, "network" },
+		{ "net", "network:a b", -EINVAL, "a b" },
+		{ "mac", "", -EINVAL, "52:54" },
+		{ "mac", "52:54:00:12:34", -EINVAL, "52:54" },
+		{ "mac", "52:54:00:12:34:5g", -EINVAL, "5g" },
+		{ "mac", "52-54-00-12-34-56", -EINVAL, "52-54" },
+		{ "mac", "52:54:00:12:34:56:", -EINVAL, "52:54" },
+		{ "mac", "53:54:00:12:34:56", -EINVAL, "single" },
+		{ "mac", "00:00:00:00:00:00", -EINVAL, "single" },
+		{ "serial", "ring", -EINVAL, "ring" },
+		{ "id", "9f0c4f6ad3b21e7", -EINVAL, "16" },
+		{ "id", "9f0c4f6ad3b21e7G", -EINVAL, "16" },
+		{ "control_fd", "2", -EINVAL, "from 3" },
+		{ "exit_fd", "-1", -EINVAL, "-1" },
+		{ "tap_fd", "99999999", -EINVAL, "999" },
 		{ "forwards", "80", -EINVAL, "80" },
 		{ "forwards", "0:80", -ERANGE, "1 to 65535" },
 		{ "forwards", "8080:65536", -ERANGE, "65535" },
@@ -156,6 +172,15 @@ static void test_round_trip(void **state)
 		{ "dry_run", "true" },
 		{ "forbidden", "loop" },
 		{ "forwards", "1:2/udp" },
+		{ "mac", "52:54:0A:12:34:56" },
+		{ "id", "9f0c4f6ad3b21e77" },
+		{ "control_fd", "3" },
+		{ "console_fd", "4" },
+		{ "log_fd_a", "5" },
+		{ "log_fd_b", "6" },
+		{ "exit_fd", "7" },
+		{ "tap_fd", "8" },
+		{ "paused", "true" },
 	};
 	struct vm_config *c = *state, copy;
 	MEM_AUTO char *one = NULL, *two = NULL;
@@ -170,7 +195,39 @@ static void test_round_trip(void **state)
 	two = vm_config_encode(&copy, true);
 	assert_string_equal(one, two);
 	assert_int_equal(copy.start_ns, 12345);
+	assert_memory_equal(copy.mac, "\x52\x54\x0a\x12\x34\x56", 6);
+	assert_true(copy.paused);
+	assert_int_equal(copy.tap_fd, 8);
 	vm_config_free(&copy);
+}
+
+static void test_managed(void **state)
+{
+	struct vm_config *c = *state;
+	int fds[VM_CONFIG_FDS];
+	struct err e = { 0 };
+
+	must_set(c, "kernel", "k");
+	assert_int_equal(vm_config_fds(c, fds), 0);
+	must_set(c, "net", "network:lab");
+	assert_string_equal(c->network, "lab");
+	must_set(c, "tap_fd", "8");
+	must_set(c, "console_fd", "4");
+	must_set(c, "log_fd_a", "5");
+	assert_int_equal(vm_config_check(c, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "log_fd_b"));
+	must_set(c, "log_fd_b", "6");
+	assert_int_equal(vm_config_check(c, &e), 0);
+	assert_int_equal(vm_config_fds(c, fds), 4);
+	assert_int_equal(fds[0], 4);
+	assert_int_equal(fds[3], 8);
+	must_set(c, "exit_fd", "6");
+	assert_int_equal(vm_config_check(c, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "6 is given twice"));
+	must_set(c, "exit_fd", "7");
+	must_set(c, "net", "user");
+	assert_int_equal(vm_config_check(c, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "tap_fd"));
 }
 
 static void test_json_refused(void **state)
@@ -191,6 +248,9 @@ static void test_json_refused(void **state)
 		{ "{\"disks\": [{\"path\": \"x\", \"readonly\": 1}]}", "readonly" },
 		{ "{\"devices\": [5]}", "devices" },
 		{ "{\"start_ns\": 5}", "start_ns" },
+		{ "{\"control_fd\": 5}", "control_fd" },
+		{ "{\"id\": \"9f0c4f6ad3b21e77\"}", "id" },
+		{ "{\"paused\": true}", "paused" },
 		{ "{\"kernel\": \"a\\u0000b\"}", "JSON" },
 	};
 
@@ -244,6 +304,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_managed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_json_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_check, set_up, tear_down),

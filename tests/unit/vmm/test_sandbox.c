@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The sandbox: in a child process, a forbidden call kills with SIGSYS and an allowed one does
- * not; no path opens; executable memory only where it is allowed.
+ * not; no path opens; executable memory only where it is allowed; what the manager hands in stays.
  */
 #include "vmm/sandbox.h"
 
@@ -12,15 +12,18 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 static bool with_resolver;
+static int socketpair_made[2];
 
 /* Run @act locked in as @kind; returns the wait status. */
 static int locked(enum vm_sandbox mode, enum sandbox_kind kind, bool exec_ok, void (*act)(void))
@@ -138,6 +141,78 @@ static void test_lives(void **state)
 	assert_lives(locked(VM_SANDBOX_OFF, SANDBOX_VCPU, false, act_open));
 }
 
+/* In a child, as it closes all that cmocka has open: the exit code says what was wrong. */
+static int stray(void)
+{
+	int keep[2], lost, low, bad[1] = { 999 };
+	struct err e = { 0 };
+
+	low = dup(0);
+	keep[1] = dup(0);
+	lost = dup(0);
+	keep[0] = dup2(0, 100);
+	if (sandbox_close_stray(keep, 2, &e))
+		return 1;
+	if (fcntl(low, F_GETFD) >= 0 || fcntl(lost, F_GETFD) >= 0)
+		return 2;
+	if (fcntl(keep[0], F_GETFD) != FD_CLOEXEC || fcntl(keep[1], F_GETFD) != FD_CLOEXEC)
+		return 3;
+	if (fcntl(2, F_GETFD) < 0)
+		return 4;
+	if (sandbox_close_stray(bad, 1, &e) != -EBADF || !strstr(e.msg, "999"))
+		return 5;
+	return fcntl(keep[0], F_GETFD) >= 0 ? 6 : 7;
+}
+
+static void test_stray(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(stray());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_lives(status);
+}
+
+/* What a managed VM's loop does for its sockets and logs, and a vCPU's thread must not. */
+static void act_control(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int s[2], size;
+	socklen_t len = sizeof(size);
+	char c;
+
+	if (socketpair_made[0] < 0)
+		_exit(8);
+	s[0] = socketpair_made[0];
+	s[1] = socketpair_made[1];
+	if (send(s[0], "x", 1, MSG_NOSIGNAL) != 1 || recv(s[1], &c, 1, 0) != 1 ||
+	    getsockopt(s[0], SOL_SOCKET, SO_SNDBUF, &size, &len) ||
+	    accept4(s[0], (void *)&a, &len, 0) >= 0)
+		_exit(9);
+}
+
+static void test_managed(void **state)
+{
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, socketpair_made), 0);
+	assert_lives(locked(VM_SANDBOX_ON, SANDBOX_LOOP, false, act_control));
+	close(socketpair_made[0]);
+	close(socketpair_made[1]);
+}
+
+static void act_truncate(void)
+{
+	if (ftruncate(0, 0))
+		return;
+}
+
+static void test_log_is_the_loops(void **state)
+{
+	assert_lives(locked(VM_SANDBOX_ON, SANDBOX_LOOP, false, act_truncate));
+	assert_killed(locked(VM_SANDBOX_ON, SANDBOX_VCPU, false, act_truncate));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +220,9 @@ int main(void)
 		cmocka_unit_test(test_code),
 		cmocka_unit_test(test_lives),
 		cmocka_unit_test(test_resolver),
+		cmocka_unit_test(test_stray),
+		cmocka_unit_test(test_managed),
+		cmocka_unit_test(test_log_is_the_loops),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -495,6 +495,43 @@ static void forwarded_port_reaches_the_guest(void **state UNUSED)
 	teardown(&t);
 }
 
+static int tcp_connect(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				 .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int ret = connect(fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
+
+	close(fd);
+	return ret;
+}
+
+static void forwards_come_and_go(void **state UNUSED)
+{
+	struct net_forward f = { .host_addr = INADDR_LOOPBACK, .guest_port = 80 };
+	struct err e = { 0 };
+	struct rig t;
+	unsigned at = 0;
+	const uint8_t *p;
+	size_t len;
+
+	close(host_socket(SOCK_STREAM, &f.host_port));
+	setup_with(&t, NULL, 0);
+	resolve_gateway(&t);
+	assert_int_equal(tcp_connect(f.host_port), -ECONNREFUSED);
+	assert_int_equal(net_forward(t.net, &f, true, &e), 0);
+	assert_int_equal(tcp_connect(f.host_port), 0);
+	/* It is not only open: the guest hears of it. */
+	assert_true(next_ip(&t, &at, IPPROTO_TCP, 80, &p, &len));
+	assert_int_equal(net_forward(t.net, &f, true, &e), -EADDRINUSE);
+	assert_int_equal(net_forward(t.net, &f, false, &e), 0);
+	assert_int_equal(tcp_connect(f.host_port), -ECONNREFUSED);
+	assert_int_equal(net_forward(t.net, &f, false, &e), -ENOENT);
+	assert_non_null(strstr(e.msg, "not forwarded"));
+	teardown(&t);
+}
+
 static void busy_port_is_named(void **state UNUSED)
 {
 	struct net_forward f = { .host_addr = INADDR_LOOPBACK, .guest_port = 80 };
@@ -565,6 +602,7 @@ int main(void)
 		cmocka_unit_test(tcp_reaches_the_host),
 		cmocka_unit_test(download_is_whole_and_swift),
 		cmocka_unit_test(forwarded_port_reaches_the_guest),
+		cmocka_unit_test(forwards_come_and_go),
 		cmocka_unit_test(busy_port_is_named),
 		cmocka_unit_test(noise_is_survived),
 	};
