@@ -104,11 +104,7 @@ static int bool_parse(const char *what, const char *value, bool *out, struct err
 	return err_set(e, -EINVAL, "%s '%s' is neither true nor false", what, value);
 }
 
-<<<<<<< HEAD
 int vm_name_check(const char *what, const char *value, struct err *e)
-=======
-static int store_name(char **at, const char *what, const char *value, struct err *e)
->>>>>>> h-vmm
 {
 	size_t len = strlen(value);
 	size_t good = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -118,7 +114,6 @@ static int store_name(char **at, const char *what, const char *value, struct err
 		return err_set(e, -EINVAL,
 			       "%s '%.80s' is not 1 to %d letters, digits, '.', '_' or '-'", what,
 			       value, VM_NAME_MAX);
-<<<<<<< HEAD
 	return 0;
 }
 
@@ -127,9 +122,6 @@ static int store_name(char **at, const char *what, const char *value, struct err
 	int ret = vm_name_check(what, value, e);
 
 	return ret ? ret : store(at, value, e);
-=======
-	return store(at, value, e);
->>>>>>> h-vmm
 }
 
 static int set_name(struct vm_config *c, const char *value, struct err *e)

@@ -173,7 +173,6 @@ int vm_forward_parse(struct vm_forward *out, const char *value, struct err *e) M
 /** vm_config_fds() - those that are given, as a list; returns how many. */
 unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS]);
 
-<<<<<<< HEAD
 /**
  * vm_size_parse() - bytes from "512M", "4GiB" or "1048576".
  * @what: names the value in sentences, "memory"
@@ -182,8 +181,6 @@ unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS]);
  */
 int vm_size_parse(uint64_t *out, const char *what, const char *value, struct err *e) MUST_CHECK;
 
-=======
->>>>>>> h-vmm
 /** vm_size_format() - @bytes as "512 MiB", "1.5 GiB"; @buf of at least 24 bytes. */
 const char *vm_size_format(char *buf, size_t len, uint64_t bytes);
 
