@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A step looks at each job in the queue; so many looks are some seconds. */
-#define LOOKS_MAX 4000000000ull
+/* A step looks at each job in the queue, a few times; so many looks take ten seconds or so. */
+#define LOOKS_MAX 1000000000ull
 
 struct sim {
 	const struct sim_trace *trace;
