@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "mgr/api/ctx.h"
 #include "mgr/api/http.h"
+#include "mgr/api/volumes.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
 #include "mgr/monitor.h"
@@ -253,6 +254,9 @@ static int open_api(struct daemon *d, struct err *e)
 		.store = d->store,
 		.loop = d->loop,
 		.net = d->host.net,
+		.stock = &d->host.stock,
+		.volume_project = volumes_project,
+		.upload = volumes_upload,
 		.history = d->history,
 	};
 	snprintf(d->ctx.net_why, sizeof(d->ctx.net_why), "%s", d->host.net_why);
@@ -304,10 +308,10 @@ static void tear_down(struct daemon *d)
 	http_destroy(d->http);
 	runner_local_destroy(d->runner);
 	monitor_stop(&d->monitor);
-	hostside_close(&d->host);
-	history_close(d->history);
 	if (d->mgr_there)
 		mgr_fini(&d->mgr);
+	hostside_close(&d->host);
+	history_close(d->history);
 	people_destroy(d->people);
 	if (d->store)
 		d->store->ops->close(d->store);

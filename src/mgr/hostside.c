@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, int *tap_fd,
@@ -32,11 +33,39 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 	return vm_config_set(c, "mac", mac, e);
 }
 
+/* A disk's "volume:NAME" becomes the path of its file. */
+static int find_volume(struct hostside *h, struct vm_disk *d, struct err *e)
+{
+	char path[VM_PATH_MAX + 1], *s;
+	int ret;
+
+	if (strncmp(d->path, VM_DISK_VOLUME, strlen(VM_DISK_VOLUME)) != 0)
+		return 0;
+	ret = stock_path(&h->stock, d->path + strlen(VM_DISK_VOLUME), path, sizeof(path), e);
+	if (ret)
+		return ret;
+	s = strdup(path);
+	if (!s)
+		return err_set(e, -ENOMEM, "no memory for a disk's path");
+	free(d->path);
+	d->path = s;
+	return 0;
+}
+
+static uint64_t disk_used(void *ctx, const char *project)
+{
+	struct hostside *h = ctx;
+
+	return stock_bytes(&h->stock, project);
+}
+
 static int prepare(void *ctx, const struct vm *vm, struct vm_config *c, int *tap_fd, struct err *e)
 {
 	struct hostside *h = ctx;
 	int ret = groups_make(&h->groups, vm, e);
 
+	for (unsigned i = 0; i < c->n_disks && !ret; i++)
+		ret = find_volume(h, &c->disks[i], e);
 	return ret ? ret : plug(h, vm, c, tap_fd, e);
 }
 
@@ -102,6 +131,7 @@ const struct mgr_host_ops hostside_ops = {
 	.release = release,
 	.changed = changed,
 	.purged = purged,
+	.disk_used = disk_used,
 };
 
 /* One that cannot be had any more is left out, and its record stays. */
@@ -147,13 +177,21 @@ static int open_net(struct hostside *h, const char *run_dir, const char *state_d
 
 int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir, struct err *e)
 {
+	char volumes[4096];
+	int ret;
+
 	h->groups.mgr = h->mgr;
 	groups_open(&h->groups);
-	return open_net(h, run_dir, state_dir, e);
+	h->stock.store = h->store;
+	if (snprintf(volumes, sizeof(volumes), "%s/volumes", state_dir) >= (int)sizeof(volumes))
+		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);
+	ret = stock_open(&h->stock, volumes, e);
+	return ret ? ret : open_net(h, run_dir, state_dir, e);
 }
 
 void hostside_close(struct hostside *h)
 {
+	stock_close(&h->stock);
 	groups_close(&h->groups);
 	netmgr_close(h->net);
 	h->net = NULL;

@@ -9,6 +9,7 @@
 
 #include "mgr/core/manager.h"
 #include "mgr/groups.h"
+#include "mgr/img/stock.h"
 #include "mgr/monitor.h"
 #include "mgr/net/net.h"
 
@@ -18,6 +19,7 @@ struct hostside {
 	struct mgr *mgr;
 	struct monitor *monitor;
 	struct groups groups;
+	struct stock stock;
 	struct netmgr *net; /* NULL: none, and why */
 	char net_why[ERR_MSG_MAX];
 };

@@ -31,6 +31,8 @@
 #define VM_ID_LEN     16
 #define VM_REASON_MAX 256
 #define VM_PIN_MAX    128
+/** A disk's path that names a volume of the manager's. */
+#define VM_DISK_VOLUME "volume:"
 
 /** What happens when the VM's process has ended. */
 enum vm_restart {

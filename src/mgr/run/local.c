@@ -341,6 +341,9 @@ static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e
 		ret = watch_pid(p, pid, e);
 		if (!ret)
 			ret = connect_control(p, e);
+		/* It has ended already: what it left says why, as soon as its end is seen. */
+		if (ret == -ECONNREFUSED && p->pid_watch)
+			ret = 0;
 		if (ret) {
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);
