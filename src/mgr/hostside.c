@@ -4,6 +4,7 @@
  */
 #include "mgr/hostside.h"
 
+#include "base/fd.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -11,12 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int rules_of(const struct vm *vm, struct net_rule **rules, size_t *n, struct err *e)
+{
+	*rules = NULL;
+	*n = 0;
+	return vm->rules ? net_rules_decode(rules, n, vm->rules, strlen(vm->rules), e) : 0;
+}
+
 static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, int *tap_fd,
 		struct err *e)
 {
 	struct net_nic nic = { .vm = vm->id,
 			       .name = vm->name,
 			       .mac = c->mac_given ? c->mac : NULL };
+	MEM_AUTO struct net_rule *rules = NULL;
 	const struct net_lease *lease;
 	char mac[18];
 	int ret;
@@ -25,6 +34,11 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 		return 0;
 	if (!h->net)
 		return err_set(e, -EPERM, "%s", h->net_why);
+	ret = rules_of(vm, &rules, &nic.n_rules, e);
+	if (ret)
+		return ret;
+	nic.rules = rules;
+	nic.set_rules = true;
 	ret = netmgr_attach(h->net, c->network, &nic, tap_fd, &lease, e);
 	if (ret)
 		return ret;
@@ -114,6 +128,13 @@ static void changed(void *ctx, const struct vm *vm, bool renamed)
 	groups_set_reserved(&h->groups);
 	if (h->net && renamed)
 		complain(netmgr_rename(h->net, vm->id, vm->name, &e), &e);
+	if (h->net && vm->life.run.pid && vm->config.net == VM_NET_MANAGED) {
+		MEM_AUTO struct net_rule *rules = NULL;
+		size_t n;
+		int ret = rules_of(vm, &rules, &n, &e);
+
+		complain(ret ? ret : netmgr_set_rules(h->net, vm->id, rules, n, &e), &e);
+	}
 }
 
 static void purged(void *ctx, const struct vm *vm)
