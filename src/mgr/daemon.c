@@ -210,6 +210,7 @@ static int open_manager(struct daemon *d, struct err *e)
 		.store = d->store,
 		.mgr = &d->mgr,
 		.monitor = &d->monitor,
+		.net_lock = -1,
 	};
 	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)
@@ -325,7 +326,7 @@ static void tear_down(struct daemon *d)
 
 int daemon_run(const struct options *o, struct err *e)
 {
-	struct daemon d = { .o = o, .signals = -1 };
+	struct daemon d = { .o = o, .signals = -1, .host.net_lock = -1 };
 	int ret = set_up(&d, e);
 
 	if (!ret) {

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 static int rules_of(const struct vm *vm, struct net_rule **rules, size_t *n, struct err *e)
 {
@@ -174,6 +177,28 @@ static int define(void *ctx, const char *kind UNUSED, const char *id UNUSED, con
 	return 0;
 }
 
+/*
+ * Bridges, taps and rules have one owner in a network namespace, or two would sweep each other's
+ * away. An abstract socket's name is such a namespace's own and goes with its holder, unix(7).
+ */
+static int own_networks(struct hostside *h, struct err *e)
+{
+	static const char name[] = "\0holm-networks";
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	socklen_t len = offsetof(struct sockaddr_un, sun_path) + sizeof(name) - 1;
+
+	if (geteuid())
+		return err_set(e, -EPERM, "networks need root's rights: use --net user, or the "
+					  "host's own holmd");
+	h->net_lock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	memcpy(a.sun_path, name, sizeof(name) - 1);
+	if (h->net_lock < 0 || bind(h->net_lock, (struct sockaddr *)&a, len))
+		return err_set(e, -errno, "cannot take the host's networks, %s",
+			       errno == EADDRINUSE ? "another holmd has them: use that one"
+						   : strerror(errno));
+	return 0;
+}
+
 static int open_net(struct hostside *h, const char *run_dir, const char *state_dir, struct err *e)
 {
 	char run[4096], state[4096];
@@ -184,7 +209,7 @@ static int open_net(struct hostside *h, const char *run_dir, const char *state_d
 	if (snprintf(run, sizeof(run), "%s/net", run_dir) >= (int)sizeof(run) ||
 	    snprintf(state, sizeof(state), "%s/net", state_dir) >= (int)sizeof(state))
 		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);
-	if (netmgr_open(&h->net, &o, &why)) {
+	if (own_networks(h, &why) || netmgr_open(&h->net, &o, &why)) {
 		h->net = NULL;
 		snprintf(h->net_why, sizeof(h->net_why), "%s", why.msg);
 		log_line(LOG_INFO, "network", "no networks here: %s", why.msg);
@@ -202,7 +227,7 @@ int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir
 	int ret;
 
 	h->groups.mgr = h->mgr;
-	groups_open(&h->groups);
+	groups_open(&h->groups, state_dir);
 	h->stock.store = h->store;
 	if (snprintf(volumes, sizeof(volumes), "%s/volumes", state_dir) >= (int)sizeof(volumes))
 		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);
@@ -215,5 +240,6 @@ void hostside_close(struct hostside *h)
 	stock_close(&h->stock);
 	groups_close(&h->groups);
 	netmgr_close(h->net);
+	fd_close(&h->net_lock);
 	h->net = NULL;
 }
