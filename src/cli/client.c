@@ -256,9 +256,12 @@ static int set_headers(struct client *c, const struct client_request *r, struct 
 		ret = add_header(c, list, "Content-Type", "application/json", e);
 	if (!ret && r->source)
 		ret = add_header(c, list, "Content-Type", "application/octet-stream", e);
-	/* Else libcurl waits for "100 Continue" before a large body. */
+	/*
+	 * A volume that may not be written is refused before its bytes are on their way; for the
+	 * small bodies of JSON it would only be one more turn.
+	 */
 	if (!ret)
-		ret = add_header(c, list, "Expect", "", e);
+		ret = add_header(c, list, "Expect", r->source ? "100-continue" : "", e);
 	return ret;
 }
 

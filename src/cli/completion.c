@@ -178,25 +178,26 @@ static void fish_quoted(FILE *f, const char *s)
 	fputc('\'', f);
 }
 
-/* The condition under which a command's words are offered: all words of its name were seen. */
-static void fish_seen(FILE *f, const char *name)
+/* The condition under which words are offered: the first @len bytes of @name were seen. */
+static void fish_seen(FILE *f, const char *name, size_t len)
 {
+	const char *end = name + len;
 	const char *and = "";
 
 	fputs("complete -c holm -n '", f);
-	while (*name) {
-		size_t len = strcspn(name, " ");
+	while (name < end) {
+		size_t n = MIN(strcspn(name, " "), (size_t)(end - name));
 
-		fprintf(f, "%s__fish_seen_subcommand_from %.*s", and, (int)len, name);
+		fprintf(f, "%s__fish_seen_subcommand_from %.*s", and, (int)n, name);
 		and = "; and ";
-		name += len + (name[len] == ' ');
+		name += n + 1;
 	}
 	fputc('\'', f);
 }
 
 static void fish_option(FILE *f, const struct cmd *c, const struct cmd_option *o)
 {
-	fish_seen(f, c->name);
+	fish_seen(f, c->name, strlen(c->name));
 	fprintf(f, " -l %s", o->name);
 	if (o->letter)
 		fprintf(f, " -s %c", o->letter);
@@ -216,21 +217,25 @@ static void fish_option(FILE *f, const struct cmd *c, const struct cmd_option *o
 	fputc('\n', f);
 }
 
-static void fish_command(FILE *f, const struct cmd_table *t, const struct cmd *c)
+static void fish_command(FILE *f, const struct cmd *c)
 {
 	const struct cmd_option *o;
+	const char *last;
 
 	if (c->hidden)
 		return;
-	if (t->noun)
-		fprintf(f, "complete -c holm -n '__fish_seen_subcommand_from %s' -a %s -d ",
-			t->noun, c->name + strlen(t->noun) + 1);
-	else
-		fprintf(f, "complete -c holm -n __fish_use_subcommand -a %s -d ", c->name);
+	last = strrchr(c->name, ' ');
+	if (last) {
+		fish_seen(f, c->name, (size_t)(last - c->name));
+		fprintf(f, " -a %s -d ", last + 1);
+	} else {
+		fprintf(f, "complete -c holm -n __fish_use_subcommand -a '%s%s%s' -d ", c->name,
+			c->alias ? " " : "", c->alias ? c->alias : "");
+	}
 	fish_quoted(f, c->summary);
 	fputc('\n', f);
 	if (c->values) {
-		fish_seen(f, c->name);
+		fish_seen(f, c->name, strlen(c->name));
 		if (!strcmp(c->values, "@file")) {
 			fputs(" -F\n", f);
 		} else {
@@ -263,7 +268,7 @@ static void print_fish(FILE *f)
 			fputc('\n', f);
 		}
 		for (size_t j = 0; j < t[i]->n; j++)
-			fish_command(f, t[i], &t[i]->rows[j]);
+			fish_command(f, &t[i]->rows[j]);
 	}
 }
 

@@ -3,6 +3,7 @@
  * The command table as help text, Markdown and manual pages.
  */
 #include "cli/command.h"
+#include "cli/problem.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -50,6 +51,21 @@ static void print_option_head(FILE *f, const struct cmd_option *o)
 	if (o->repeat)
 		fputs(" ...", f);
 }
+
+/* What the environment says, for holm(1) and docs/CLI.md. */
+static const struct {
+	const char *name, *meaning;
+} environment[] = {
+	{ "HOLM_SOCKET",
+	  "The manager's socket. Without it /run/holm/holmd.sock is taken where this "
+	  "user may use it, else holm/holmd.sock in XDG_RUNTIME_DIR, else "
+	  ".local/state/holm/holmd.sock in HOME; on these last two, which are the "
+	  "user's own, a manager is started where none runs" },
+	{ "HOLM_HOST", "The manager of another host, as with --host" },
+	{ "HOLM_TOKEN", "The token that is shown to the manager of another host" },
+	{ "XDG_STATE_HOME", "Where holm/holmd.log, the log of a manager that was started so, lies; "
+			    ".local/state in HOME by default" },
+};
 
 static void print_synopsis(FILE *f, const struct cmd *c)
 {
@@ -210,9 +226,10 @@ static void markdown_shared(FILE *f)
 
 void docs_print_markdown(FILE *f)
 {
-	size_t n, n_exits;
+	size_t n, n_exits, n_codes;
 	const struct cmd_table *const *t = cmd_tables(&n);
 	const struct cmd_exit *x = cmd_exits(&n_exits);
+	const struct problem_code *codes = problem_codes(&n_codes);
 
 	fputs("# The command line\n\n"
 	      "Generated from the command tables in `src/cli` by "
@@ -223,10 +240,19 @@ void docs_print_markdown(FILE *f)
 			if (!t[i]->rows[j].hidden)
 				markdown_command(f, &t[i]->rows[j]);
 	markdown_shared(f);
+	fputs("\n## Environment\n\n| variable | meaning |\n|---|---|\n", f);
+	for (size_t i = 0; i < ARRAY_SIZE(environment); i++)
+		fprintf(f, "| `%s` | %s |\n", environment[i].name, environment[i].meaning);
 	fputs("\n## Exit codes\n\n| code | meaning |\n|---|---|\n", f);
 	for (size_t i = 0; i < n_exits; i++)
 		fprintf(f, "| %d | %s |\n", (int)x[i].code, x[i].meaning);
 	fputs("| odd | The guest wrote to the debug-exit port: (value << 1) \\| 1 |\n", f);
+	fputs("\nWhat the manager refuses ends with:\n\n| code of the API | exit code "
+	      "|\n|---|---|\n",
+	      f);
+	for (size_t i = 0; i < n_codes; i++)
+		fprintf(f, "| `%s` | %d |\n", codes[i].code, (int)err_exit_code(-codes[i].err));
+	fputs("| no manager answers | 10 |\n", f);
 	fputs("\nErrors are one sentence on standard error that says what is wrong, with which "
 	      "object, and what to do.\n",
 	      f);
@@ -317,6 +343,12 @@ static void roff_overview(FILE *f)
 			page_name(name, sizeof(name), t[i]->rows[j].name);
 			fprintf(f, ".TP\n.BR %s (1)\n%s.\n", name, t[i]->rows[j].summary);
 		}
+	fputs(".SH ENVIRONMENT\n", f);
+	for (size_t i = 0; i < ARRAY_SIZE(environment); i++) {
+		fprintf(f, ".TP\n.B %s\n", environment[i].name);
+		roff_text(f, environment[i].meaning);
+		fputs(".\n", f);
+	}
 	roff_exits(f);
 }
 

@@ -17,7 +17,7 @@ static bool wants_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static char help[] = "help", version[] = "version";
+	char help[] = "help", version[] = "version";
 	const struct cmd_table *noun;
 	const struct cmd *c;
 	struct err e = { 0 };

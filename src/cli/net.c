@@ -13,6 +13,7 @@ static const struct column columns[] = {
 static const struct noun noun = { "network", "/v1/networks", columns, ARRAY_SIZE(columns) };
 
 static const struct column lease_columns[] = {
+	{ "VM", "vm", COLUMN_TEXT },
 	{ "NAME", "name", COLUMN_TEXT },
 	{ "MAC", "mac", COLUMN_TEXT },
 	{ "ADDRESS", "address", COLUMN_TEXT },

@@ -135,16 +135,34 @@ int noun_rm(const struct cmd *self, int argc, char **argv)
 static int act_one(struct session *s, const char *name, void *ctx, struct err *e)
 {
 	const struct cmd *c = s->opts.cmd;
+	json_t *body = ctx;
 	struct url u;
 
 	noun_url(&u, c->noun, name);
 	url_add(&u, c->verb);
-	return operation_call(s, "POST", &u, NULL, c->verb, name, e);
+	return operation_call(s, "POST", &u, json_object_size(body) ? body : NULL, c->verb, name,
+			      e);
 }
 
 int noun_act(const struct cmd *self, int argc, char **argv)
 {
-	return each(self, argc, argv, act_one, NULL);
+	json_t *body = json_object();
+	struct session s;
+	struct err e = { 0 };
+	struct url u;
+	int ret;
+
+	session_init(&s, self, argc, argv);
+	url_init(&u, "");
+	ret = parse(&s, &u, body, &e);
+	if (!ret)
+		ret = session_want(&s, 1, -1, &e);
+	if (!ret)
+		ret = session_open(&s, &e);
+	if (!ret)
+		ret = session_each(&s, act_one, body);
+	json_decref(body);
+	return session_close(&s, ret, &e);
 }
 
 /* A user that is made with a token sees it now and never again. */

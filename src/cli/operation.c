@@ -23,13 +23,13 @@ static bool is_operation(json_t *v)
 	       json_is_string(json_object_get(v, "state"));
 }
 
-/* Progress is a part of 1, or a percentage where it is above 1. */
+/* Progress is in per cent. */
 static void show(struct progress *p, json_t *op)
 {
 	double done = json_number_value(json_object_get(op, "progress"));
 
 	if (done > 0 && !strcmp(json_string_value(json_object_get(op, "state")), "running"))
-		progress_update(p, (uint64_t)(done <= 1 ? done * 1000 : done * 10), 1000);
+		progress_update(p, (uint64_t)done, 100);
 }
 
 static int ended(json_t *op, const char *verb, const char *name, struct err *e)

@@ -170,6 +170,8 @@ static void print_names(FILE *f, json_t *items)
 		MEM_AUTO char *clean = NULL;
 
 		if (!name)
+			name = json_string_value(json_object_get(item, "vm"));
+		if (!name)
 			name = json_string_value(json_object_get(item, "id"));
 		clean = name ? text_clean(name, strlen(name), "") : NULL;
 		if (clean)
@@ -298,7 +300,10 @@ static void print_tree(FILE *f, json_t *object, unsigned depth)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(object, key, v) print_member(f, key, v, depth);
+	json_object_foreach(object, key, v)
+	{
+		print_member(f, key, v, depth);
+	}
 }
 
 int output_object(const struct output *o, FILE *f, json_t *object, struct err *e)

@@ -5,10 +5,9 @@
 #include "cli/noun.h"
 
 static const struct column columns[] = {
-	{ "NAME", "name", COLUMN_TEXT },
-	{ "PATH", "path", COLUMN_TEXT },
-	{ "CAPACITY", "capacity", COLUMN_SIZE },
-	{ "FREE", "free", COLUMN_SIZE },
+	{ "NAME", "name", COLUMN_TEXT },	   { "PATH", "path", COLUMN_TEXT },
+	{ "CAPACITY", "capacity", COLUMN_SIZE },   { "USED", "used", COLUMN_SIZE },
+	{ "AVAILABLE", "available", COLUMN_SIZE },
 };
 
 static const struct noun noun = { "pool", "/v1/pools", columns, ARRAY_SIZE(columns) };

@@ -10,11 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct {
-	const char *code;
-	long status;
-	int err;
-} codes[] = {
+static const struct problem_code codes[] = {
 	{ "bad_request", 400, EINVAL },
 	{ "not_authenticated", 401, EPERM },
 	{ "forbidden", 403, EPERM },
@@ -28,8 +24,15 @@ static const struct {
 	{ "quota", 422, ENOSPC },
 	{ "too_many", 429, EBUSY },
 	{ "internal", 500, EIO },
+	{ "stopping", 503, ECONNREFUSED },
 	{ "no_resource", 507, ENOSPC },
 };
+
+const struct problem_code *problem_codes(size_t *n)
+{
+	*n = ARRAY_SIZE(codes);
+	return codes;
+}
 
 static int code_of(const char *code, long status)
 {

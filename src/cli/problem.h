@@ -10,6 +10,16 @@
 #include <jansson.h>
 #include <stddef.h>
 
+/** A code of the manager's and what it is here. */
+struct problem_code {
+	const char *code;
+	long status; /* of HTTP */
+	int err;     /* errno; err_exit_code() of it is the exit code */
+};
+
+/** problem_codes() - all of them; *@n receives how many. */
+const struct problem_code *problem_codes(size_t *n);
+
 /**
  * problem_set() - an error from an answer that is none of success.
  * @status: of HTTP, for an answer without a code that we know

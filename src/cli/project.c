@@ -133,7 +133,7 @@ static const struct cmd rows[] = {
 	{ .name = "project set",
 	  .args = "PROJECT [KEY=VALUE...]",
 	  .summary = "Change a project",
-	  .sets = CMD_SETS(CMD_OPTIONS(options)),
+	  .sets = CMD_SETS(CMD_OPTIONS(parent_options), CMD_OPTIONS(options)),
 	  .values = "@project",
 	  .noun = &noun,
 	  .run = noun_set },

@@ -151,6 +151,10 @@ static const struct cmd rows[] = {
 		  "The guest's power-off ends the VM with exit code 0; its reboot restarts it. "
 		  "SIGTERM presses the power button and ends the VM ten seconds later if the "
 		  "guest has not gone by then; a second one ends it at once.\n\n"
+		  "With --detach or --job the VM is one of the manager's instead, and the options "
+		  "of "
+		  "holm create count: it goes on without this terminal, and holm console attaches "
+		  "to it.\n\n"
 		  "A VM holds its disks locked: an image that another VM has open for writing is "
 		  "refused. After set-up the VM's process can open nothing any more and only make "
 		  "the few system calls it needs.",

@@ -5,9 +5,9 @@
 #include "cli/noun.h"
 
 static const struct column columns[] = {
-	{ "NAME", "name", COLUMN_TEXT },	   { "PROJECT", "project", COLUMN_TEXT },
-	{ "PRIORITY", "priority", COLUMN_NUMBER }, { "BURST_MS", "burst_ms", COLUMN_NUMBER },
-	{ "WAITS", "since", COLUMN_SINCE },	   { "WHY", "why", COLUMN_TEXT },
+	{ "POSITION", "position", COLUMN_NUMBER },   { "VM", "vm", COLUMN_TEXT },
+	{ "STATE", "state", COLUMN_TEXT },	     { "PRIORITY", "priority", COLUMN_NUMBER },
+	{ "WAITED_MS", "waited_ms", COLUMN_NUMBER },
 };
 
 static const struct noun noun = { "queue", "/v1/sched/queue", columns, ARRAY_SIZE(columns) };

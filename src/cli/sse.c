@@ -60,7 +60,7 @@ static int dispatch(struct sse *s, struct err *e)
 static int line_end(struct sse *s, struct err *e)
 {
 	static const char bom[] = "\xef\xbb\xbf";
-	char *line = s->line, *value, *colon;
+	char *line, *value, *colon;
 	int ret = grow(&s->line, &s->line_len, &s->line_room, "", 0, e);
 
 	if (ret)

@@ -4,6 +4,10 @@
  */
 #include "cli/noun.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 static const struct column audit_columns[] = {
 	{ "SEQ", "seq", COLUMN_NUMBER },     { "AT", "at", COLUMN_TEXT },
 	{ "WHO", "who", COLUMN_TEXT },	     { "FROM", "from", COLUMN_TEXT },
@@ -11,7 +15,9 @@ static const struct column audit_columns[] = {
 	{ "RESULT", "result", COLUMN_TEXT },
 };
 
-static const struct noun audit = { "audit", "/v1/audit", audit_columns, ARRAY_SIZE(audit_columns) };
+static const struct cmd_option audit_options[] = {
+	{ .name = "since", .arg = "SEQ", .help = "Only entries behind this number" },
+};
 
 static const struct column operation_columns[] = {
 	{ "ID", "id", COLUMN_TEXT },
@@ -62,10 +68,64 @@ static int cmd_system_audit_verify(const struct cmd *self, int argc, char **argv
 	int ret = get(self, argc, argv, "/v1/audit/verify", &result);
 
 	/* Whether the log is whole is the answer, not a failure of the request. */
-	if (!ret && json_is_false(json_object_get(result, "ok")))
+	if (!ret && (json_is_false(json_object_get(result, "ok")) ||
+		     json_is_false(json_object_get(result, "intact"))))
 		ret = HOLM_EXIT_INPUT;
 	json_decref(result);
 	return ret;
+}
+
+/* The manager answers in pages; all of them from --since on are shown. */
+static int all_pages(struct session *s, const char *since, json_t *all, struct err *e)
+{
+	json_int_t last = since ? strtoll(since, NULL, 10) : 0;
+
+	for (;;) {
+		json_t *page = NULL, *seq;
+		struct url u;
+		int ret;
+
+		url_init(&u, "/v1/audit");
+		url_query_number(&u, "since", last);
+		ret = noun_list(s, &u, &page, e);
+		if (ret)
+			return ret;
+		seq = json_object_get(json_array_get(page, json_array_size(page) - 1), "seq");
+		if (!json_is_integer(seq) || json_integer_value(seq) <= last) {
+			json_decref(page);
+			return 0;
+		}
+		last = json_integer_value(seq);
+		json_array_extend(all, page);
+		json_decref(page);
+	}
+}
+
+static int cmd_system_audit(const struct cmd *self, int argc, char **argv)
+{
+	const char *value, *since = NULL;
+	const struct cmd_option *opt;
+	json_t *all = json_array();
+	struct session s;
+	struct err e = { 0 };
+	int ret;
+
+	session_init(&s, self, argc, argv);
+	while ((ret = session_next(&s, &opt, &value, &e)) > 0)
+		since = value;
+	if (!ret && since && (!*since || strspn(since, "0123456789") != strlen(since)))
+		ret = err_set(&e, -EINVAL, "--since '%.80s' is no number", since);
+	if (!ret)
+		ret = session_want(&s, 0, 0, &e);
+	if (!ret)
+		ret = session_open(&s, &e);
+	if (!ret)
+		ret = all_pages(&s, since, all, &e);
+	if (!ret)
+		ret = output_list(&s.output, stdout, all, audit_columns, ARRAY_SIZE(audit_columns),
+				  &e);
+	json_decref(all);
+	return session_close(&s, ret, &e);
 }
 
 static int cmd_system_openapi(const struct cmd *self, int argc, char **argv)
@@ -109,9 +169,8 @@ static const struct cmd rows[] = {
 	  .run = noun_rm },
 	{ .name = "system audit",
 	  .summary = "List who did what",
-	  .sets = CMD_SETS(&session_output),
-	  .noun = &audit,
-	  .run = noun_ls },
+	  .sets = CMD_SETS(CMD_OPTIONS(audit_options), &session_output),
+	  .run = cmd_system_audit },
 	{ .name = "system audit verify",
 	  .summary = "Check that nobody changed the audit log",
 	  .text = "The exit code is 4 where an entry is not as it was written.",

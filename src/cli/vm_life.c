@@ -68,20 +68,26 @@ static int each(const struct cmd *self, int argc, char **argv, session_each_fn f
 static int act(struct session *s, const char *name, const char *verb, const struct life *l,
 	       struct err *e)
 {
+	json_t *body = NULL;
 	struct url u;
+	int ret;
 
 	noun_url(&u, &vm_noun, name);
 	url_add(&u, verb);
 	if (l->has_timeout)
-		url_query_number(&u, "timeout_ms", (long long)l->timeout_ms);
-	return operation_call(s, "POST", &u, NULL, verb, name, e);
+		body = json_pack("{s:I}", "timeout_ms", (json_int_t)l->timeout_ms);
+	ret = operation_call(s, "POST", &u, body, verb, name, e);
+	json_decref(body);
+	return ret;
 }
 
 static int shutdown_one(struct session *s, const char *name, void *ctx, struct err *e)
 {
 	const struct life *l = ctx;
 
-	return act(s, name, l->force ? "kill" : "shutdown", l, e);
+	static const struct life now = { 0 };
+
+	return l->force ? act(s, name, "kill", &now, e) : act(s, name, "shutdown", l, e);
 }
 
 int cmd_shutdown(const struct cmd *self, int argc, char **argv)
@@ -139,6 +145,8 @@ int vm_wait(struct session *s, const char *name, const char *state, uint64_t end
 
 		ret = wait_step(s, name, state, end_ns > now ? (end_ns - now) / 1000000 : 0, &vm,
 				&status, e);
+		if (status == 503)
+			status = 0; /* it ends just now */
 		if (!ret || (status && ret != -ETIMEDOUT) || clock_monotonic_ns() >= end_ns)
 			break;
 		/* VMs outlive their manager: no answer at all may be a restart of it. */

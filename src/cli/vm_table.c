@@ -74,6 +74,13 @@ static const struct cmd vms[] = {
 	  .run = cmd_autostart },
 };
 
+static const struct cmd_option start_options[] = {
+	{ .name = "paused",
+	  .help = "Stand still before the first instruction, until resume",
+	  .json = "paused",
+	  .kind = CMD_JSON_SWITCH },
+};
+
 static const struct cmd_option shutdown_options[] = {
 	{ .name = "timeout",
 	  .letter = 't',
@@ -105,7 +112,14 @@ static const struct cmd_option wait_options[] = {
 	}
 
 static const struct cmd life[] = {
-	ACT("start", "Start VMs", ),
+	{ .name = "start",
+	  .args = "VM...",
+	  .summary = "Start VMs",
+	  .sets = CMD_SETS(CMD_OPTIONS(start_options), &session_wait),
+	  .values = "@vm",
+	  .noun = &vm_noun,
+	  .verb = "start",
+	  .run = noun_act },
 	ACT("pause", "Let VMs stand still; their memory stays", ),
 	ACT("resume", "Let paused VMs run again", ),
 	ACT("suspend", "Write VMs' state to disk and end their processes", ),

@@ -60,16 +60,23 @@ struct transfer {
 	const char *path;
 	int fd;
 	uint64_t done, total; /* @total 0: not known */
+	bool regular;	      /* a file, whose size is @total */
 	struct progress progress;
 };
 
+/* The manager was told how many bytes come: a file that changes meanwhile must not matter. */
 static ssize_t on_read(void *ctx, void *buf, size_t len, struct err *e)
 {
 	struct transfer *t = ctx;
-	ssize_t n = fd_read_full(t->fd, buf, len);
+	ssize_t n;
 
+	if (t->regular)
+		len = MIN(len, t->total - t->done);
+	n = fd_read_full(t->fd, buf, len);
 	if (n < 0)
 		return err_set(e, (int)n, "cannot read %s: %s", t->path, strerror((int)-n));
+	if (t->regular && (size_t)n < len)
+		return err_set(e, -EIO, "%s became shorter while it was read", t->path);
 	t->done += (uint64_t)n;
 	progress_update(&t->progress, t->done, t->total);
 	return n;
@@ -107,7 +114,8 @@ static int upload(struct session *s, struct transfer *t, struct err *e)
 		return err_set(e, -errno, "cannot look at %s: %s", t->path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
 		return err_set(e, -EISDIR, "%s is a folder", t->path);
-	if (S_ISREG(st.st_mode))
+	t->regular = S_ISREG(st.st_mode);
+	if (t->regular)
 		t->total = r.source_len = (uint64_t)st.st_size;
 	data_url(&u, s->names[0]);
 	r.url = &u;

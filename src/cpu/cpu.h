@@ -138,11 +138,11 @@ struct cpu_engine_ops {
 	void (*vm_ioapic_routes)(struct cpu_vm *vm, const uint64_t *redir, unsigned n);
 
 	/**
-	 * The VM stood still for @ns: move its clocks (TSC, APIC timers, kvmclock) back by as
-	 * much, so that the guest sees nothing of it. No vCPU runs. Optional: without it the
-	 * guest's clocks leap. -ENOTSUP where the host cannot; then nothing is changed.
+	 * The VM stands still from now on (@on), or goes on after @ns: then its clocks (TSC, APIC
+	 * timers, kvmclock) are moved back, so that the guest sees nothing of it. No vCPU runs.
+	 * Optional: without it the guest's clocks leap. -ENOTSUP where the host cannot.
 	 */
-	int (*vm_stood_still)(struct cpu_vm *vm, uint64_t ns);
+	int (*vm_stand_still)(struct cpu_vm *vm, bool on, uint64_t ns);
 
 	/** Start or stop the dirty log. Optional: NULL where mem's own flags are always right. */
 	int (*vm_dirty_log)(struct cpu_vm *vm, bool on, struct err *e);

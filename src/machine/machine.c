@@ -385,6 +385,15 @@ static int exit_code(const struct machine *m, enum machine_end end)
 	return end == MACHINE_DEBUG_EXIT ? (int)(m->end_code & 0xff) : (int)codes[end];
 }
 
+static void engine_stand_still(struct machine *m, bool on, uint64_t ns)
+{
+	/* Before the first instruction there is nothing to hide. */
+	if (!m->vcpus.first_ns || !m->engine->vm_stand_still)
+		return;
+	if (m->engine->vm_stand_still(m->vm, on, ns))
+		log_line(LOG_INFO, "machine", "the guest's clocks went on during the pause");
+}
+
 /* Locked; no vCPU runs. */
 static void stand_still(struct machine *m)
 {
@@ -393,6 +402,7 @@ static void stand_still(struct machine *m)
 	quiesce(m, true);
 	gclock_stop(&m->clock);
 	loop_clock_changed(m->loop);
+	engine_stand_still(m, true, 0);
 	m->stands = true;
 }
 
@@ -404,10 +414,7 @@ static void go_on(struct machine *m)
 	if (!m->stands)
 		return;
 	stood = gclock_go(&m->clock);
-	/* Before the first instruction there is nothing to hide. */
-	if (m->vcpus.first_ns && m->engine->vm_stood_still &&
-	    m->engine->vm_stood_still(m->vm, stood))
-		log_line(LOG_INFO, "machine", "the guest's clocks went on during the pause");
+	engine_stand_still(m, false, stood);
 	m->stands = false;
 	quiesce(m, false);
 	loop_clock_changed(m->loop);

@@ -12,7 +12,7 @@
  * A pause is asked for under the machine lock and done by machine_run(), which waits for the vCPUs
  * outside it: when the hook `settled` runs, no vCPU is in the guest, devices are quiet, and the
  * machine's clock stands (gclock.h). Engines that can move the guest's clocks back when it goes on
- * (cpu_engine_ops.vm_stood_still) hide the pause from the guest; its wall clock is then behind.
+ * (cpu_engine_ops.vm_stand_still) hide the pause from the guest; its wall clock is then behind.
  *
  * Threads: all functions on the main thread, without the machine lock, unless they say otherwise.
  */

@@ -22,15 +22,15 @@ static const struct {
 	const char *name;
 	bool target, forward; /* the arguments it takes, all of them mandatory */
 } commands[] = {
-	[CONTROL_PAUSE] = { "pause" },
-	[CONTROL_RESUME] = { "resume" },
-	[CONTROL_SHUTDOWN] = { "shutdown" },
-	[CONTROL_RESET] = { "reset" },
-	[CONTROL_QUIT] = { "quit" },
-	[CONTROL_STATS] = { "stats" },
-	[CONTROL_BALLOON] = { "balloon", .target = true },
-	[CONTROL_PUBLISH] = { "publish", .forward = true },
-	[CONTROL_UNPUBLISH] = { "unpublish", .forward = true },
+	[CONTROL_PAUSE] = { .name = "pause" },
+	[CONTROL_RESUME] = { .name = "resume" },
+	[CONTROL_SHUTDOWN] = { .name = "shutdown" },
+	[CONTROL_RESET] = { .name = "reset" },
+	[CONTROL_QUIT] = { .name = "quit" },
+	[CONTROL_STATS] = { .name = "stats" },
+	[CONTROL_BALLOON] = { .name = "balloon", .target = true },
+	[CONTROL_PUBLISH] = { .name = "publish", .forward = true },
+	[CONTROL_UNPUBLISH] = { .name = "unpublish", .forward = true },
 };
 static_assert(ARRAY_SIZE(commands) == CONTROL_DO_COUNT, "a row for each command");
 

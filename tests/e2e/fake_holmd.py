@@ -49,13 +49,16 @@ LISTS = {
     '/v1/vms': [VM, OLD, EVIL],
     '/v1/networks': [{'name': 'lan', 'kind': 'nat', 'state': 'up', 'subnet': '10.1.0.0/24',
                       'bridge': 'holm0', 'autostart': True}],
-    '/v1/networks/lan/leases': [{'name': 'web', 'mac': '52:54:00:00:00:01', 'ip': '10.1.0.2'}],
-    '/v1/pools': [{'name': 'main', 'path': '/var/lib/holm', 'capacity': 1 << 40, 'free': 1 << 39}],
+    '/v1/networks/lan/leases': [{'name': 'web', 'vm': '9f0c4f6ad3b21e77', 'mac': '52:54:00:00:00:01',
+                              'address': '10.1.0.2', 'attached': True}],
+    '/v1/pools': [{'name': 'main', 'path': '/var/lib/holm', 'capacity': 1 << 40, 'used': 1,
+                   'available': 1 << 39}],
     '/v1/volumes': [{'name': 'data', 'pool': 'main', 'size': 10 << 30}],
     '/v1/projects': [{'name': 'default', 'quota': {'vms': 4}}],
     '/v1/users': [{'name': 'ann', 'uid': 1000}],
     '/v1/operations': [{'id': 'op1', 'verb': 'start', 'target': 'web', 'state': 'running'}],
-    '/v1/sched/queue': [{'name': 'web', 'priority': 3}],
+    '/v1/sched/queue': [{'vm': 'web', 'state': 'waiting', 'position': 1, 'waited_ms': 5,
+                         'priority': 3}],
     '/v1/audit': [{'seq': 1, 'at': '2026-11-21T19:20:00.000Z', 'who': 'root', 'from': 'unix',
                    'what': 'vm.start', 'on': 'vm/web', 'result': 'ok'}],
 }
@@ -85,6 +88,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def address_string(self):
         return 'unix'
 
+    def handle_expect_100(self):
+        if '/forbidden/' in self.path:
+            record(f'{self.command} {self.path} refused before its body')
+            self.close_connection = True
+            self.problem('forbidden')
+            return False
+        return super().handle_expect_100()
+
     def body(self):
         if self.headers.get('Transfer-Encoding') == 'chunked':
             data = b''
@@ -111,7 +122,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def operation(self, verb, target, state='running', error=None):
         return {'id': 'broken' if target == 'broken' else 'op1', 'verb': verb, 'target': target,
-                'state': state, 'progress': 0.5, 'error': error}
+                'state': state, 'progress': 50, 'error': error}
 
     def handle_all(self):
         data = self.body()
@@ -168,6 +179,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.reply(200, {})
             else:
                 self.reply(200, STATE['data'], 'application/octet-stream')
+        elif path == '/v1/audit' and 'since=1' in self.path:
+            self.reply(200, {'items': []})
         elif self.command == 'GET' and path in LISTS:
             self.reply(200, {'items': LISTS[path]})
         elif self.command == 'GET' and path in OBJECTS:

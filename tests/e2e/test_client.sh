@@ -33,14 +33,15 @@ sends() {
 	sends_status=$1
 	printf '%s\n' "$2" | sed '/^$/d; s|@CWD|'"$TMP/work"'|g' >"$TMP/want"
 	shift 2
+	sends_name=$(echo "client: holm $*" | sed "s|$TMP|TMP|g; s|:$port|:PORT|g")
 	: >"$TMP/record"
 	timeout 20 "$HOLM" "$@" >"$TMP/out" 2>"$TMP/err" </dev/null
 	sends_rc=$?
 	sed 's/vm-[0-9a-f]\{8\}/vm-RANDOM/g' "$TMP/record" >"$TMP/got"
 	if [ $sends_rc = "$sends_status" ] && cmp -s "$TMP/want" "$TMP/got"; then
-		ok "client: holm $*"
+		ok "$sends_name"
 	else
-		not_ok "client: holm $*: status $sends_rc, not $sends_status"
+		not_ok "$sends_name: status $sends_rc, not $sends_status"
 		diff "$TMP/want" "$TMP/got" >"$TMP/diff"
 		tap_show "$TMP/diff"
 		tap_show "$TMP/err"
@@ -84,7 +85,9 @@ sends 0 "POST /v1/vms/web/purge
 $OP" purge web
 sends 0 "POST /v1/vms/a/start
 POST /v1/vms/b/start" start a b --no-wait
-sends 0 "POST /v1/vms/web/shutdown?timeout_ms=5000
+sends 0 "POST /v1/vms/web/start {\"paused\": true}
+$OP" start web --paused
+sends 0 "POST /v1/vms/web/shutdown {\"timeout_ms\": 5000}
 $OP" stop web --timeout 5s
 sends 0 "POST /v1/vms/web/kill
 $OP" stop -f web
@@ -162,7 +165,7 @@ $OP" net stop lan
 sends 0 'GET /v1/networks/lan
 PATCH /v1/networks/lan If-Match: "7" {"autostart": true}' net autostart lan on
 sends 0 'GET /v1/networks/lan/leases' net leases lan
-check "client: leases" grep -q '52:54:00:00:00:01  10.1.0.2' "$TMP/out"
+check "client: leases" grep -q '52:54:00:00:00:01  10.1.0.2  *yes' "$TMP/out"
 sends 0 'DELETE /v1/networks/lan' net rm lan
 
 sends 0 'POST /v1/volumes {"name": "data", "pool": "main", "project": "dev", "size": 10737418240}' \
@@ -196,7 +199,8 @@ sends 0 'GET /v1/sched/queue' sched queue
 sends 0 'GET /v1/host' system info
 sends 0 'GET /v1/operations' system operations
 sends 0 'DELETE /v1/operations/op1' system cancel op1
-sends 0 'GET /v1/audit' system audit
+sends 0 'GET /v1/audit?since=0
+GET /v1/audit?since=1' system audit
 check "client: audit" grep -q 'root  unix  vm.start  vm/web  ok' "$TMP/out"
 sends 0 'GET /v1/audit/verify' system audit verify
 sends 0 'GET /v1/openapi.json' system openapi
@@ -206,6 +210,10 @@ head -c 3000000 /dev/urandom >bytes
 sum=$(sha256sum bytes | cut -c 1-8)
 sends 0 "PUT /v1/volumes/data/data 3000000 bytes $sum" volume upload data bytes
 check "client: progress is lines where there is no terminal" grep -qx 'upload data: 100 %' "$TMP/err"
+sends 10 'PUT /v1/volumes/forbidden/data refused before its body' volume upload forbidden bytes
+check "client: a refused upload says why" grep -qx 'holm: a viewer may not start VMs' "$TMP/err"
+sends 4 '' volume upload data no-such-file
+sends 4 '' volume upload data .
 sends 0 'GET /v1/volumes/data
 GET /v1/volumes/data/data' volume download data back
 check "client: the same bytes come back" cmp bytes back

@@ -228,6 +228,20 @@ does "forwards are removed live" update "$(with_forwards "$F2")"
 check "the removed one is closed" sh -c "! ip netns exec out $VM fetch 192.0.2.1 8080"
 is "the other one stays" "$(ip netns exec out $VM fetch 192.0.2.1 5300 udp)" "udp 192.0.2.9"
 
+# --- a VM that comes alone, with rules, leaves the same rules as the whole written anew
+RULES0=$(nft list ruleset | grep -cE 'htffff')
+check "a VM with rules of its own" plug lan ffffffffffffffff late '[{"dir":"in","action":"deny"},{"dir":"out","action":"deny","proto":"udp"}]'
+nft list ruleset >"$TMP/one"
+does "all is written anew" restore
+nft list ruleset >"$TMP/all"
+is "one by one and as a whole are the same" "$(sort "$TMP/one" | md5sum)" "$(sort "$TMP/all" | md5sum)"
+does "it goes" forget ffffffffffffffff
+is "and leaves nothing" "$(nft list ruleset | grep -cE 'htffff')" "$RULES0"
+nft flush ruleset
+check "a VM that comes after somebody flushed all" plug lan ffffffffffffffff late -
+is "brings all rules back" "$(nft list tables | sort | tr '\n' ' ')" "table bridge holm table inet holm "
+does "it goes" forget ffffffffffffffff
+
 # --- dnsmasq dies
 drive info lan >/dev/null; PID1=${ANSWER##* }
 kill -9 "$PID1"; sleep 1
@@ -327,4 +341,6 @@ does "detached" detach $E
 does "detached" detach $D
 does "it stops" stop office
 check "the user's bridge stays" ip link show br0
+exec 8>&- 9<&-
+check "the manager ends cleanly" wait $DRIVER_PID
 tap_done

@@ -4,12 +4,14 @@
 holmd would give it, drives its control socket and its console, and prints "T ok NAME" or
 "T bad NAME: WHY" for each thing that it checks. test_managed.sh knows which it must see.
 
-usage: control.py HOLM_VMM KERNEL INITRD ENGINE FOLDER
+usage: control.py HOLM_VMM KERNEL INITRD ENGINE FOLDER [tap | payload]
 """
+import fcntl
 import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -137,12 +139,13 @@ class VM:
                'log_fd_b': os.open(self.path['b'], flags, 0o600),
                'exit_fd': os.open(self.path['exit'], flags, 0o600)}
         stray = os.open('/dev/null', os.O_RDONLY)
-        whole = {'name': name, 'id': ID, 'engine': ENGINE, 'kernel': KERNEL, 'initrd': INITRD,
+        whole = {'name': name, 'id': ID, 'engine': ENGINE, 'kernel': KERNEL,
                  'memory': '128M', 'net': 'none', 'append': 'console=ttyS0 quiet panic=-1',
-                 **fds, **config}
+                 **({'initrd': INITRD} if INITRD else {}), **fds, **config}
         conf = os.memfd_create('config', 0)
         os.write(conf, json.dumps(whole).encode())
-        keep = (conf, stray, *fds.values())
+        given = [config['tap_fd']] if config.get('tap_fd', 777) != 777 else []
+        keep = (conf, stray, *fds.values(), *given)
         for fd in keep:
             os.set_inheritable(fd, True)
         with open(f'{FOLDER}/{name}.err', 'wb') as err:
@@ -339,8 +342,16 @@ def test_console(vm):
 def test_slow_reader_and_log(vm, w):
     slow = vm.console('read')
     w.s.send(b'flood\n')
-    check('a flood does not wait for a slow reader', w.wait('flooded', 60))
-    time.sleep(0.2)
+    w.s.close()
+    last = ''
+    for _ in range(60):
+        k = vm.console('read replay')
+        k.drain(0.5)
+        k.s.close()
+        last = k.text[-300:]
+        if 'flooded' in last:
+            break
+    check('a flood does not wait for a slow reader', 'flooded' in last, last)
     got = 0
     while True:
         packet = slow.recv(2)
@@ -419,6 +430,48 @@ def test_network_and_quit():
           record.get('code') == 20, (code, record))
 
 
+def test_many_vcpus():
+    """The counters of the largest machine fit into a packet."""
+    vm = VM('many', cpus=64, paused=True)
+    c = vm.control()
+    s = c.do('stats').get('ok', {})
+    check('stats of 64 vCPUs', len(s.get('vcpus', [])) == 64 and
+          len(json.dumps(s['vcpus'])) < 40000, s)
+    others = [vm.control() for _ in range(4)]
+    check('a bound on managers', [bool(k.hello) for k in others] == [True] * 3 + [False],
+          [k.hello for k in others])
+    c.do('quit')
+    vm.end()
+
+
+def test_tap():
+    """In a network name space of its own: a tap that the manager opened."""
+    tun = os.open('/dev/net/tun', os.O_RDWR)
+    # TUNSETIFF; IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+    fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH22x', b'managed0', 0x2 | 0x1000 | 0x4000))
+    subprocess.run('ip addr add 10.9.0.1/24 dev managed0 && ip link set managed0 up', shell=True,
+                   check=True)
+    vm = VM('tap', net='network:lab', mac='52:54:00:12:34:57', tap_fd=tun,
+            append='console=ttyS0 quiet panic=-1 holm.nonet')
+    w = vm.console('write')
+    w.wait(r'count 1\r')
+    w.s.send(b'cat /sys/class/net/eth0/address; ip addr add 10.9.0.2/24 dev eth0; '
+             b'ip link set eth0 up; ping -c 3 -w 5 10.9.0.1\n')
+    check('the given mac', w.wait('52:54:00:12:34:57', 10), w.text)
+    check('a tap of the manager', w.wait('bytes from 10.9.0.1', 10), w.text)
+    c = vm.control()
+    c.do('quit')
+    vm.end()
+
+
+def start_tap():
+    names = ('the given mac', 'a tap of the manager')
+    if os.getuid() or not os.path.exists('/dev/net/tun'):
+        print(''.join(f'T skip {n}\n' for n in names), end='')
+        return
+    subprocess.run(['unshare', '-n', sys.executable, *sys.argv[:6], 'tap'], check=False)
+
+
 def test_failed_start():
     vm = VM('bad', kernel=FOLDER + '/missing')
     code, record = vm.end(), vm.record()
@@ -434,13 +487,61 @@ def test_failed_start():
           (code, record))
 
 
+def test_payload():
+    """What the engine has a part in, with a guest that prints its TSC for each byte."""
+    def tsc():
+        w.s.send(b'?')
+        return int(w.wait(r'([0-9a-f]{8})\n', 10).group(1), 16)
+
+    vm = VM('payload', paused=True)
+    try:
+        c = vm.control()
+        check('payload: starts paused', c.hello['state'] == 'paused' and
+              c.hello['engine'] == ENGINE, c.hello)
+        w = vm.console('write')
+        c.do('resume')
+        one = tsc()
+        time.sleep(1)
+        second = tsc() - one
+        check('payload: its clock goes', second > 1000, second)
+        before = tsc()
+        check('payload: pause', 'ok' in c.do('pause'))
+        w.s.send(b'?')
+        check('payload: stands still', w.drain(3) and not w.text, w.text)
+        check('payload: resume', 'ok' in c.do('resume') and w.wait(r'[0-9a-f]{8}\n', 10))
+        stood = tsc() - before
+        with open(f'{FOLDER}/payload.err', encoding='utf-8') as f:
+            cannot = "the guest's clocks went on" in f.read()
+        check('payload: its clock stood, or it is said that it cannot',
+              0 <= stood < 1.5 * second or (cannot and ENGINE == 'kvm'), (stood, second))
+        stats = c.do('stats').get('ok', {})
+        check('payload: stats', stats.get('engine') == ENGINE and stats.get('vcpus'), stats)
+        check('payload: reset', 'ok' in c.do('reset') and c.do('stats')['ok']['resets'] == 1 and
+              tsc() >= 0)
+        c.do('pause')
+        check('payload: reset while paused', 'ok' in c.do('reset') and
+              c.do('stats')['ok']['resets'] == 2 and 'ok' in c.do('resume') and tsc() >= 0)
+        check('payload: quit', 'ok' in c.do('quit') and vm.end() == 20 and
+              vm.record().get('end') == 'quit', vm.record())
+    finally:
+        vm.process.kill()
+
+
 def main():
+    if sys.argv[6:] == ['payload']:
+        test_payload()
+        return
+    if sys.argv[6:] == ['tap']:
+        test_tap()
+        return
     vm = VM('one', paused=True)
     try:
         c = test_hello(vm)
         r = test_paused_start(vm, c)
         test_failed_start()
         test_network_and_quit()
+        test_many_vcpus()
+        start_tap()
         test_pause(c, r)
         test_stats(c)
         test_bad_packets(c, r)

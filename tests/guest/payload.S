@@ -10,6 +10,7 @@
  * halt: waits for ever with interrupts off                  poweroff: ACPI S5
  * kbd: resets by the keyboard controller                    cf9: resets by the reset register
  * hello: a line on COM1, then as exit                       echo: COM1 in to COM1 out until 'q'
+ * clock: for each byte on COM1 its TSC >> 16 as 8 hexadecimal digits
  * spin: computes for ever                                   storm: writes to every port for ever
  * count: a number more on COM1 nine times a second, sleeping between; the power button ends it
  */
@@ -74,6 +75,27 @@ _start:
 	cmpb	$'q', %bl
 	jne	3b
 	jmp	done
+#elif defined(MODE_clock)
+5:	movw	$0x3fd, %dx
+	inb	%dx, %al
+	testb	$1, %al
+	jz	5b
+	movw	$0x3f8, %dx
+	inb	%dx, %al
+	rdtsc
+	shrd	$16, %edx, %eax
+	movl	%eax, %edi
+	movl	$8, %ecx
+6:	roll	$4, %edi
+	movl	%edi, %eax
+	andl	$15, %eax
+	movb	digits(%eax), %al
+	call	put
+	loop	6b
+	movb	$10, %al
+	call	put
+	jmp	5b
+digits:	.ascii	"0123456789abcdef"
 #elif defined(MODE_storm)
 	/* All ports but those that end or stop the machine; values from a small generator. */
 	movl	$0x12345678, %ebx

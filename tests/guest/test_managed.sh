@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A VM under a manager: control socket, console, log and record of the end (control.py).
+# A VM under a manager: control socket, console, log and record of the end.
 # timeout: 180
 # cost: 40
 set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 . "$TOP/tests/guest/lib.sh"
+. "$TOP/tests/guest/managed.sh"
 # The guest counts, does what is typed, and powers off when the power button is pressed, which is
 # a key on an input device of its own.
 mkdir "$TMP/managed.d"
@@ -37,20 +38,7 @@ while read -r line; do
 done
 sleep 1000
 END
-python3 "$TOP/tests/guest/control.py" "${HOLM%/*}/holm-vmm" "$GUEST/vmlinuz" "$TMP/managed.img" \
-	"$ENGINE" "$TMP" >"$TMP/managed.out" 2>"$TMP/managed.log" || tap_show "$TMP/managed.log"
-results_bad=0
-while read -r want; do
-	if grep -q "^T ok $want\$" "$TMP/managed.out"; then
-		ok "$ENGINE, managed: $want"
-	elif grep -q "^T skip $want\$" "$TMP/managed.out"; then
-		skip "$ENGINE, managed: $want" "needs root"
-	else
-		not_ok "$ENGINE, managed: $want"
-		results_bad=1
-		grep "^T bad $want:" "$TMP/managed.out" | cut -c1-300 | sed 's/^/#   /'
-	fi
-done <<'END'
+managed "$GUEST/vmlinuz" "$TMP/managed.img" <<'END'
 hello
 no stray descriptor
 starts paused
@@ -103,9 +91,13 @@ unpublish
 unpublish twice is refused
 quit
 quit is recorded
+stats of 64 vCPUs
+a bound on managers
+the given mac
+a tap of the manager
 a start that fails is recorded
 a network of the manager needs its descriptor
 a descriptor that is not open is named
 END
-[ $results_bad = 0 ] || tap_show "$TMP/one.err"
+managed_payload
 tap_done

@@ -46,6 +46,7 @@ struct cpu_vm {
 	struct cpuid_table cpuid;
 	atomic_bool intr; /* the PIC's wire */
 	bool dirty_log;
+	uint64_t tsc_stood; /* vCPU 0's TSC when the VM came to stand still */
 	struct kvm_slot {
 		const struct mem_region *r; /* NULL: free */
 	} slot[MEM_REGIONS_MAX];

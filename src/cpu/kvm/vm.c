@@ -330,15 +330,17 @@ static int tsc_offset(const struct cpu_vcpu *v, unsigned long request, uint64_t 
 	return ioctl(v->fd, request, &a) ? -errno : 0;
 }
 
-/*
- * The kernel's APIC timers go on meanwhile: one that comes due at the pause or for the old TSC
- * interrupts too early once, which every system's timer code looks into.
- */
-static int vm_stood_still(struct cpu_vm *vm, uint64_t ns)
+static uint64_t tsc_now(const struct cpu_vcpu *v)
 {
-	uint64_t ticks = (uint64_t)((unsigned __int128)ns * vm->cpuid.tsc_khz / 1000000);
-	struct kvm_clock_data clock = { 0 };
+	KVM_LIST(kvm_msrs, kvm_msr_entry, 1) q = { .list.nmsrs = 1 };
 
+	q.list.entries[0].index = X86_MSR_TSC;
+	return ioctl(v->fd, KVM_GET_MSRS, &q) == 1 ? q.list.entries[0].data : 0;
+}
+
+/* All vCPUs by the same, so that their TSCs stay as they are to each other. */
+static int move_tsc(struct cpu_vm *vm, uint64_t back)
+{
 	for (unsigned i = 0; i < vm->n; i++) {
 		const struct cpu_vcpu *v = atomic_load(&vm->vcpu[i]);
 		uint64_t offset;
@@ -347,12 +349,40 @@ static int vm_stood_still(struct cpu_vm *vm, uint64_t ns)
 			continue;
 		if (tsc_offset(v, KVM_GET_DEVICE_ATTR, &offset))
 			return -ENOTSUP;
-		offset -= ticks;
+		offset -= back;
 		if (tsc_offset(v, KVM_SET_DEVICE_ATTR, &offset))
 			return -ENOTSUP;
 	}
-	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+	return 0;
+}
+
+/*
+ * How far the TSC went is measured, since on a host whose own is not stable KVM stops it with the
+ * vCPU. The kernel's APIC timers go on meanwhile: one that comes due for the old TSC interrupts
+ * too early once, which every system's timer code looks into.
+ */
+static int vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
+{
+	const struct cpu_vcpu *first = atomic_load(&vm->vcpu[0]);
+	struct kvm_clock_data clock = { 0 };
+	/* A tenth of the time: less is what the kernel put right on the way, and no leap. */
+	int64_t some = (int64_t)((unsigned __int128)ns * vm->cpuid.tsc_khz / 10000000), went;
+	int ret;
+
+	if (!first)
 		return 0;
+	if (on) {
+		vm->tsc_stood = tsc_now(first);
+		return 0;
+	}
+	/* Set also where it has not gone: else KVM lets such a TSC catch up at the next run. */
+	went = (int64_t)(tsc_now(first) - vm->tsc_stood);
+	ret = move_tsc(vm, (uint64_t)went);
+	/* A KVM that only emulates takes the offset and forgets it. */
+	if (!ret && went > some && (int64_t)(tsc_now(first) - vm->tsc_stood) > went / 2)
+		ret = -ENOTSUP;
+	if (ret || ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+		return ret;
 	clock = (struct kvm_clock_data) { .clock = clock.clock - MIN(ns, clock.clock) };
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock))
 		log_line(LOG_WARN, "kvm", "kvmclock goes on: %s", strerror(errno));
@@ -394,7 +424,7 @@ const struct cpu_engine_ops cpu_kvm_engine = {
 	.vm_msi = vm_msi,
 	.vm_intr = vm_intr,
 	.vcpu_nmi = vcpu_nmi,
-	.vm_stood_still = vm_stood_still,
+	.vm_stand_still = vm_stand_still,
 	.vm_ioapic_routes = vm_ioapic_routes,
 	.vm_dirty_log = vm_dirty_log,
 	.vm_dirty_take = vm_dirty_take,

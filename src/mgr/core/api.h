@@ -75,7 +75,7 @@ struct api_reply {
 	uint64_t stream_len;	   /* bytes of the stream; UINT64_MAX: not known */
 };
 
-/** One request; lives until its done() has returned or, where the peer went, cancel() ran. */
+/** One request; lives until its done() has returned or, where the peer went, cancel() has. */
 struct api_request {
 	const char *method; /* "GET"; also where the peer sent HEAD */
 	const char *path;   /* decoded, "/v1/vms/web" */
@@ -93,7 +93,10 @@ struct api_request {
 	void (*done)(struct api_request *r, const struct api_reply *reply);
 	/** For the callee that answers later. */
 	void *pending;
-	/** The peer went away before done(): forget @r, do not call done(). Set by the callee. */
+	/**
+	 * The peer went away before done(): forget @r, do not call done(). Set by the callee;
+	 * NULL: @r stays and done() is still to be called, its reply goes nowhere.
+	 */
 	void (*cancel)(struct api_request *r);
 };
 

@@ -58,7 +58,7 @@ static const struct vm_step steps[][VM_EVENT_COUNT] = {
 		[VM_IS_ENDED] = TO(STOPPED, CLEAN),
 		[VM_IS_CRASHED] = TO(CRASHED, CLEAN),
 	},
-	/* Late words of a process on how it was are not heard here: is-saved must find the state. */
+	/* Late words on how the process was are not heard: is-saved must find this state. */
 	[VM_SUSPENDING] = {
 		[VM_DO_KILL] = TO(STOPPING, KILL),
 		[VM_DO_RENAME] = TO(SUSPENDING, RECORD),

@@ -35,6 +35,20 @@ static int publish(struct netmgr *m, struct net_one *o, struct err *e)
 	return ret;
 }
 
+/* As publish(), where nothing changed but that one VM came or went. */
+static int publish_vm(struct netmgr *m, struct net_one *o, const struct net_lease *l, bool add,
+		      struct err *e)
+{
+	MEM_AUTO char *text = rules_text_vm(&o->net, l, add);
+	int ret = net_save(m, o, e);
+
+	if (!ret && o->active && (!text || rules_apply(m->rules, text, NULL)))
+		ret = net_apply(m, e);
+	if (!ret && o->dhcp)
+		ret = dhcp_update(o->dhcp, &o->leases, e);
+	return ret;
+}
+
 static int check_nic(const struct netmgr *m, const struct net_one *o, const struct net_nic *nic,
 		     const uint8_t mac[NET_MAC_LEN], struct err *e)
 {
@@ -215,7 +229,11 @@ int netmgr_attach(struct netmgr *m, const char *net, const struct net_nic *nic, 
 	}
 	old = *l;
 	*l = next;
-	ret = publish(m, o, e);
+	/* A forward may have waited for this VM, and begins with its lease. */
+	if (old.attached || (o->net.n_forwards && (!had || strcmp(old.name, next.name) != 0)))
+		ret = publish(m, o, e);
+	else
+		ret = publish_vm(m, o, l, true, e);
 	if (!ret)
 		ret = plug_new(m, o, nic->vm, fd, e);
 	if (ret) {
@@ -246,7 +264,7 @@ int netmgr_detach(struct netmgr *m, const char *vm, struct err *e)
 		if (ret && ret != -ENODEV)
 			return err_set(e, ret, "cannot remove tap %s: %s", tap, strerror(-ret));
 		l->attached = false;
-		ret = publish(m, m->v[i], e);
+		ret = publish_vm(m, m->v[i], l, false, e);
 	}
 	return ret;
 }

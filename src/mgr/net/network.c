@@ -182,9 +182,9 @@ static int texts_read(struct network *n, const json_t *o, bool stored, struct er
 		ret = net_cidr_parse(&n->subnet, subnet, e);
 	if (ret)
 		return ret;
-	if (id && !net_id_ok(id))
-		return err_set(e, -EINVAL, "network id '%.40s' is not %d hexadecimal digits", id,
-			       NET_ID_LEN);
+	if (stored && !net_id_ok(id ? id : n->id))
+		return err_set(e, -EINVAL, "network id '%.40s' is not %d hexadecimal digits",
+			       id ? id : n->id, NET_ID_LEN);
 	if (bridge && !net_if_name_ok(bridge))
 		return err_set(e, -EINVAL,
 			       "bridge '%.40s' cannot be an interface: use 1 to 15 letters, "

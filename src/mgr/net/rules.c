@@ -83,27 +83,50 @@ static void element_in(FILE *f, const struct network *net UNUSED, const struct n
 		fprintf(f, "\t\t\"%s\" : goto in_%s,\n", tap, tap);
 }
 
-/* A set or map; its elements are left out where there are none, which the syntax asks for. */
-static void set(const struct text *t, const char *head, const char *type, lease_fn fn)
+/* The sets and maps of table bridge holm that have an element for each VM. */
+static const struct part {
+	const char *kind, *name, *type;
+	lease_fn fn;
+} parts[] = {
+	{ "set", "mac", "ifname . ether_addr", element_mac },
+	{ "set", "addr", "ifname . ipv4_addr", element_addr },
+	{ "map", "rules_out", "ifname : verdict", element_out },
+	{ "map", "rules_in", "ifname : verdict", element_in },
+	{ "map", "from", "ifname : verdict", element_from },
+};
+#define PART_FROM 4
+
+/* What @part holds; the caller frees it. "" where there is nothing, NULL: out of memory. */
+static char *elements(const struct text *t, const struct part *part)
 {
-	char *elements = NULL;
+	char *text = NULL;
 	size_t len = 0;
-	FILE *f = open_memstream(&elements, &len);
+	FILE *f = open_memstream(&text, &len);
 	struct text inner = { .f = f, .nets = t->nets, .n = t->n };
 
-	if (!f) {
-		/* Without its elements a set would let through or stop the wrong frames. */
-		fputs("no memory", t->f);
-		return;
+	if (!f)
+		return NULL;
+	each_attached(&inner, part->fn);
+	if (ferror(f) | fclose(f)) {
+		free(text);
+		return NULL;
 	}
-	each_attached(&inner, fn);
-	if (fclose(f) != 0)
+	return text;
+}
+
+/* A set or map; its elements are left out where there are none, which the syntax asks for. */
+static void set(const struct text *t, const struct part *part)
+{
+	char *list = elements(t, part);
+
+	/* Without them it would let through or stop the wrong frames: better no valid text. */
+	fprintf(t->f, "\t%s %s {\n\t\ttype %s\n", part->kind, part->name, part->type);
+	if (!list)
 		fputs("no memory", t->f);
-	fprintf(t->f, "\t%s {\n\t\ttype %s\n", head, type);
-	if (len)
-		fprintf(t->f, "\t\telements = {\n%s\t\t}\n", elements);
+	else if (*list)
+		fprintf(t->f, "\t\telements = {\n%s\t\t}\n", list);
 	fputs("\t}\n", t->f);
-	free(elements);
+	free(list);
 }
 
 static void rule_match(FILE *f, const struct net_rule *r)
@@ -167,11 +190,9 @@ static void chain_rules(FILE *f, const struct network *net, const struct net_lea
 static void table_bridge(const struct text *t)
 {
 	fputs("table bridge holm {\n", t->f);
-	set(t, "set mac", "ifname . ether_addr", element_mac);
-	set(t, "set addr", "ifname . ipv4_addr", element_addr);
 	each_attached(t, chain_rules);
-	set(t, "map rules_out", "ifname : verdict", element_out);
-	set(t, "map rules_in", "ifname : verdict", element_in);
+	for (size_t i = 0; i < PART_FROM; i++)
+		set(t, &parts[i]);
 	fputs("\tchain guest_ip {\n"
 	      "\t\tiifname . ip saddr @addr return\n"
 	      "\t\tip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 return\n"
@@ -203,7 +224,7 @@ static void table_bridge(const struct text *t)
 	      "\t\tiifname vmap @rules_out\n"
 	      "\t}\n",
 	      t->f);
-	set(t, "map from", "ifname : verdict", element_from);
+	set(t, &parts[PART_FROM]);
 	fputs("\tchain prerouting {\n"
 	      "\t\ttype filter hook prerouting priority -300; policy accept;\n"
 	      "\t\tiifname vmap @from\n"
@@ -390,6 +411,59 @@ char *rules_text(const struct rules_net *nets, size_t n)
 		table_bridge(&t);
 		table_inet(&t);
 	}
+	if (ferror(t.f) | fclose(t.f)) {
+		free(out);
+		return NULL;
+	}
+	return out;
+}
+
+static void change_add(const struct text *t)
+{
+	fputs("table bridge holm {\n", t->f);
+	each_attached(t, chain_rules);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		set(t, &parts[i]);
+	fputs("}\n", t->f);
+}
+
+static void change_delete(const struct text *t, const struct net_lease *l)
+{
+	char tap[NET_IF_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		char *list = elements(t, &parts[i]);
+
+		if (!list)
+			fputs("no memory", t->f);
+		else if (*list)
+			fprintf(t->f, "delete element bridge holm %s {\n%s}\n", parts[i].name,
+				list);
+		free(list);
+	}
+	net_tap_name(tap, l->vm);
+	for (int out = 0; out < 2; out++)
+		if (has_rules(l, out))
+			fprintf(t->f, "delete chain bridge holm %s_%s\n", out ? "out" : "in", tap);
+}
+
+char *rules_text_vm(const struct network *net, const struct net_lease *l, bool add)
+{
+	struct net_lease copy = *l;
+	struct leases one = { &copy, 1 };
+	struct rules_net in = { net, &one };
+	struct text t = { .nets = &in, .n = 1 };
+	char *out = NULL;
+	size_t len = 0;
+
+	copy.attached = true;
+	t.f = open_memstream(&out, &len);
+	if (!t.f)
+		return NULL;
+	if (add)
+		change_add(&t);
+	else
+		change_delete(&t, l);
 	if (ferror(t.f) | fclose(t.f)) {
 		free(out);
 		return NULL;

@@ -4,7 +4,8 @@
  *
  * Theory of operation: rules_text() writes two tables, both named "holm", and rules_apply() hands
  * them to the kernel in one transaction that takes the former ones away. So the kernel has always
- * the whole of one state or the whole of the next, and a restart needs nothing but the state.
+ * the whole of one state or the whole of the next, and a restart needs nothing but the state. A VM
+ * that comes or goes is a transaction of its few elements alone.
  *
  * Table bridge holm looks at the frames of each tap. From a VM passes only what has its MAC, and
  * on networks whose addresses are ours only ARP and IPv4 with its address; no VM may act as a
@@ -40,6 +41,14 @@ struct rules_net {
 
 /** rules_text() - for nftables; the caller frees it. NULL: out of memory. */
 char *rules_text(const struct rules_net *nets, size_t n);
+
+/**
+ * rules_text_vm() - only what one VM comes or goes with, for tables that are as rules_text() made
+ * them: nftables takes about 20 ms for 500 VMs as a whole, and 2 ms for one.
+ *
+ * Where the kernel refuses it (the tables were flushed), the whole text is to be applied.
+ */
+char *rules_text_vm(const struct network *net, const struct net_lease *l, bool add);
 
 struct rules;
 

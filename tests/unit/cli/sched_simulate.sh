@@ -25,7 +25,7 @@ refused() {
 	shift 3
 	status=0
 	"$holm" sched "$@" >"$TMP/out" 2>"$TMP/err" || status=$?
-	if [ "$status" = "$want" ] && grep -qF "$says" "$TMP/err" && [ ! -s "$TMP/out" ]; then
+	if [ "$status" = "$want" ] && grep -qF -- "$says" "$TMP/err" && [ ! -s "$TMP/out" ]; then
 		ok "$name"
 	else
 		not_ok "$name"

@@ -137,7 +137,7 @@ static void test_problem(void **state)
 		{ "wrong_state", 409, 6 },	  { "changed", 412, 6 },
 		{ "too_large", 413, 2 },	  { "quota", 422, 10 },
 		{ "too_many", 429, 6 },		  { "internal", 500, 12 },
-		{ "no_resource", 507, 10 },
+		{ "stopping", 503, 10 },	  { "no_resource", 507, 10 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

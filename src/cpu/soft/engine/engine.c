@@ -303,8 +303,10 @@ static void soft_vm_intr(struct cpu_vm *vm, bool level)
 }
 
 /* A pair of times in a kvmclock page stays right, as both of its clocks move together. */
-static int soft_vm_stood_still(struct cpu_vm *vm, uint64_t ns)
+static int soft_vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
 {
+	if (on)
+		return 0;
 	vm->s.stood_ns += ns;
 	for (unsigned i = 0; i < vm->s.n; i++) {
 		struct soft_vcpu *v = vm->s.vcpu[i];
@@ -507,7 +509,7 @@ const struct cpu_engine_ops cpu_soft_engine = {
 	.vm_msi = soft_vm_msi,
 	.vm_intr = soft_vm_intr,
 	.vcpu_nmi = soft_vcpu_nmi,
-	.vm_stood_still = soft_vm_stood_still,
+	.vm_stand_still = soft_vm_stand_still,
 	.vm_dirty_take = soft_vm_dirty_take,
 	.vcpu_stats = soft_vcpu_stats,
 };

@@ -268,8 +268,8 @@ static void what_is_refused(void **state UNUSED)
 		"readreplay",
 		"\n",
 		"write force force",
-		"read replay "
-		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+		/* Longer than a first packet may be. */
+		"readxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 	};
 	char big[CHR_RING_PACKET + 1] = { 0 };
 	struct rig t;
