@@ -24,6 +24,7 @@
 
 struct history;
 struct netmgr;
+struct stock;
 
 struct api_ctx {
 	struct mgr *mgr;
@@ -32,6 +33,7 @@ struct api_ctx {
 	struct store *store;
 	struct netmgr *net; /* NULL: this holmd has no networks, and why */
 	char net_why[ERR_MSG_MAX];
+	struct stock *stock;
 	struct history *history; /* NULL: there is none */
 	struct loop *loop;
 	struct api api;
