@@ -24,6 +24,7 @@
 
 struct history;
 struct netmgr;
+struct vm_list;
 struct stock;
 
 struct api_ctx {
@@ -45,6 +46,7 @@ struct api_ctx {
 	struct api_stream *(*upload)(struct api_ctx *ctx, struct api_request *r,
 				     const char *const arg[]);
 	uint64_t requests, requests_seen; /* since the start; by the look for idleness */
+	struct vm_list *whole; /* the list of all VMs that is being sent now; NULL: none is */
 	/* Of the request that is being handled. */
 	struct identity who;
 	struct mgr_actor by;

@@ -193,6 +193,7 @@ static int identify(struct http_conn *c, const struct sockaddr *from, char key[P
 			return err_set(e, -errno, "cannot tell who connects: %s", strerror(errno));
 		c->is_unix = true;
 		c->id.uid = cred.uid;
+		c->unrated = (!cred.uid || cred.uid == geteuid()) && !c->http->limits.own_too;
 		snprintf(key, PEER_KEY_MAX, "uid:%u", cred.uid);
 	}
 	return 0;
@@ -362,6 +363,7 @@ static void set_limits(struct http *h, const struct http_limits *l)
 		.send_ms = l->send_ms ? l->send_ms : 60000,
 		.rate = l->rate ? l->rate : 200,
 		.burst = l->burst ? l->burst : 400,
+		.own_too = l->own_too,
 	};
 	h->peers.rate = h->limits.rate;
 	h->peers.burst = h->limits.burst;

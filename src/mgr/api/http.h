@@ -33,6 +33,7 @@ struct http_limits {
 	unsigned idle_ms;     /* 60000 from one request's end to the next one's line */
 	unsigned send_ms;     /* 60000 without any progress of a reply */
 	unsigned rate, burst; /* 200 requests a second of one peer, 400 at once */
+	bool own_too;	      /* the rate holds for local peers of root and of our own uid too */
 };
 
 struct http_config {

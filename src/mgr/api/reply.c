@@ -115,6 +115,20 @@ void api_reply_tagged(struct api_request *r, unsigned status, json_t *body, uint
 	reply_json(r, status, body, tag);
 }
 
+void api_reply_record(struct api_request *r, unsigned status, const char *text, uint64_t etag)
+{
+	char tag[24];
+	const struct api_reply a = {
+		.status = status,
+		.etag = tag,
+		.body = text,
+		.len = strlen(text),
+	};
+
+	snprintf(tag, sizeof(tag), "%" PRIu64, etag);
+	r->done(r, &a);
+}
+
 void api_reply_empty(struct api_request *r, unsigned status)
 {
 	const struct api_reply a = { .status = status };

@@ -46,6 +46,9 @@ void api_reply_json(struct api_request *r, unsigned status, json_t *body);
 /** api_reply_tagged() - as api_reply_json(), with an ETag. */
 void api_reply_tagged(struct api_request *r, unsigned status, json_t *body, uint64_t etag);
 
+/** api_reply_record() - 200 or another, with a JSON text (borrowed) and an ETag. */
+void api_reply_record(struct api_request *r, unsigned status, const char *text, uint64_t etag);
+
 /** api_reply_empty() - a status without a body: 204. */
 void api_reply_empty(struct api_request *r, unsigned status);
 

@@ -92,9 +92,14 @@ static struct MHD_Response *make_response(struct http_request *r, const struct a
 		return websocket_response(r->conn, a->stream, r->accept);
 	if (a->stream)
 		resp = http_stream_response(r->conn, a->stream, a->stream_len);
+	else if (a->release)
+		resp = MHD_create_response_from_buffer_with_free_callback_cls(
+			a->len, (void *)a->body, a->release, a->release_ctx);
 	else
 		resp = MHD_create_response_from_buffer(a->body ? a->len : 0, (void *)a->body,
 						       MHD_RESPMEM_MUST_COPY);
+	if (!resp && a->release)
+		a->release(a->release_ctx);
 	if (resp)
 		add_headers(r, resp, a);
 	return resp;
@@ -105,6 +110,8 @@ static void done_orphan(struct http_request *r, const struct api_reply *a)
 {
 	if (a->stream)
 		a->stream->ops->close(a->stream);
+	if (a->release)
+		a->release(a->release_ctx);
 	request_free(r);
 }
 
@@ -330,7 +337,8 @@ static enum MHD_Result begin(struct http_request *r, const char *method, const c
 {
 	struct http_conn *c = r->conn;
 	const struct clock *clock = loop_clock(c->http->loop);
-	unsigned wait_s = peer_take(&c->http->peers, c->peer, clock->mono_ns(clock));
+	unsigned wait_s =
+		c->unrated ? 0 : peer_take(&c->http->peers, c->peer, clock->mono_ns(clock));
 	struct err e = { 0 };
 
 	snprintf(r->method, sizeof(r->method), "%s", method);

@@ -15,77 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A text that grows; @bad once memory was short. */
-struct text {
-	char *s;
-	size_t len, cap;
-	bool bad;
-};
-
-static void add(struct text *t, const char *s, size_t len)
-{
-	if (t->len + len > t->cap) {
-		size_t cap = MAX(2 * t->cap, t->len + len + 4096);
-		char *more = realloc(t->s, cap);
-
-		if (!more) {
-			t->bad = true;
-			return;
-		}
-		t->s = more;
-		t->cap = cap;
-	}
-	memcpy(t->s + t->len, s, len);
-	t->len += len;
-}
-
-struct filter {
-	const char *project, *name, *state;
-	bool deleted; /* deleted ones too, where no state is asked for */
-};
-
-static bool passes(const struct api_ctx *ctx, const struct vm *vm, const struct filter *f)
-{
-	if (f->project && strcmp(f->project, vm->project) != 0)
-		return false;
-	if (f->name && strncmp(vm->name, f->name, strlen(f->name)) != 0)
-		return false;
-	if (f->state ? strcmp(vm_state_name(vm->life.state), f->state) != 0
-		     : vm->life.state == VM_DELETED && !f->deleted)
-		return false;
-	return ctx_sees(ctx, vm->project);
-}
-
-/* The records are kept as text, so that a list of many is a copy. */
-void h_vms_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
-{
-	struct filter f = { r->query(r, "project"), r->query(r, "name"), r->query(r, "state"),
-			    r->query(r, "deleted") != NULL };
-	struct text t = { 0 };
-	bool first = true;
-
-	add(&t, "{\"items\":[", 10);
-	for (size_t i = 0; i < ctx->mgr->n_vms; i++) {
-		const struct vm *vm = ctx->mgr->vms[i];
-
-		if (!passes(ctx, vm, &f))
-			continue;
-		if (!first)
-			add(&t, ",", 1);
-		add(&t, vm->text, strlen(vm->text));
-		first = false;
-	}
-	add(&t, "]}\n", 3);
-	if (t.bad)
-		api_fail(r, API_NO_RESOURCE, "no memory for the list");
-	else
-		api_reply_text(r, "application/json", t.s, t.len);
-	free(t.s);
-}
-
 static void reply_vm(struct api_request *r, unsigned status, const struct vm *vm)
 {
-	api_reply_tagged(r, status, json_loads(vm->text, 0, NULL), vm->etag);
+	api_reply_record(r, status, vm->text, vm->etag);
 }
 
 static struct vm *find(struct api_ctx *ctx, struct api_request *r, const char *name)

@@ -67,6 +67,9 @@ struct api_reply {
 	const char *content_type; /* NULL: application/json */
 	const char *body;	  /* borrowed for the call; NULL with a stream or without body */
 	size_t len;
+	/** Where it is set, @body stays as it is until the transport calls this, exactly once. */
+	void (*release)(void *ctx);
+	void *release_ctx;
 	const char *etag;	   /* without quotes; NULL: none */
 	const char *allow;	   /* of 405: "GET, POST"; NULL: none */
 	unsigned retry_after;	   /* seconds; 0: none */

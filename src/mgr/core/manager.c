@@ -64,6 +64,7 @@ int mgr_write(struct mgr *m, struct vm *vm, const struct audit_entry *a, struct 
 	free(vm->text);
 	vm->text = text;
 	vm->unwritten = false;
+	m->changes++;
 	return 0;
 }
 
@@ -115,6 +116,7 @@ static int order(const struct vm *a, const struct vm *b)
 
 static void place(struct mgr *m, struct vm *vm, size_t n)
 {
+	m->changes++;
 	while (n && order(m->vms[n - 1], vm) > 0) {
 		m->vms[n] = m->vms[n - 1];
 		n--;
@@ -126,6 +128,7 @@ static size_t take_out(struct mgr *m, const struct vm *vm)
 {
 	size_t i = 0;
 
+	m->changes++;
 	while (m->vms[i] != vm)
 		i++;
 	memmove(&m->vms[i], &m->vms[i + 1], (m->n_vms - i - 1) * sizeof(struct vm *));
@@ -361,6 +364,7 @@ static int write_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm
 	free(vm->text);
 	vm->text = fresh->text;
 	fresh->text = NULL;
+	m->changes++;
 	vm->etag = fresh->etag;
 	vm_take(vm, fresh);
 	mgr_reorder(m, vm);

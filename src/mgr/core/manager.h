@@ -83,6 +83,7 @@ struct mgr {
 
 	struct vm **vms; /* sorted by name, then id */
 	size_t n_vms, cap_vms;
+	uint64_t changes; /* of the list or of a record in it, since the start */
 	struct event_log events;
 	struct op_list ops;
 	struct loop_timer retry; /* of records that could not be written */

@@ -100,6 +100,8 @@ static inline void env_done(struct api_request *r, const struct api_reply *reply
 	v->body = reply->body ? json_loadb(reply->body, reply->len, JSON_DECODE_ANY, NULL) : NULL;
 	if (reply->stream)
 		reply->stream->ops->close(reply->stream);
+	if (reply->release)
+		reply->release(reply->release_ctx);
 	free(CONTAINER_OF(r, struct env_request, r));
 }
 

@@ -213,7 +213,7 @@ static void connections_are_counted(void **state UNUSED)
 
 static void requests_have_a_rate(void **state UNUSED)
 {
-	const struct http_limits limits = { .rate = 1, .burst = 3 };
+	const struct http_limits limits = { .rate = 1, .burst = 3, .own_too = true };
 	struct httptest t;
 	int fd, other;
 
@@ -237,6 +237,24 @@ static void requests_have_a_rate(void **state UNUSED)
 	ht_read(&t, fd, buf, sizeof(buf), "\"/x\"");
 	close(fd);
 	close(other);
+	ht_end(&t);
+}
+
+/* Who runs holmd, on its socket, is the one that has 500 VMs to start. */
+static void own_requests_have_no_rate(void **state UNUSED)
+{
+	const struct http_limits limits = { .rate = 1, .burst = 3 };
+	struct httptest t;
+	int fd;
+
+	ht_start(&t, &limits);
+	fd = ht_connect(&t);
+	for (unsigned i = 0; i < 20; i++) {
+		ht_send(&t, fd, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+		ht_read(&t, fd, buf, sizeof(buf), "\"/x\"");
+	}
+	assert_int_equal(t.calls, 20);
+	close(fd);
 	ht_end(&t);
 }
 
@@ -647,6 +665,7 @@ int main(void)
 		cmocka_unit_test(slow_peers_are_cut_off),
 		cmocka_unit_test(connections_are_counted),
 		cmocka_unit_test(requests_have_a_rate),
+		cmocka_unit_test(own_requests_have_no_rate),
 		cmocka_unit_test(late_replies_and_peers_that_go),
 		cmocka_unit_test(streams_wait_and_wake),
 		cmocka_unit_test(slow_listeners_are_cut_off),
