@@ -161,7 +161,7 @@ static void test_numbers(void **state)
 	has(text, "holm_vms{state=\"stopped\"} 0\n");
 	has(text, "holm_host_cpu_capacity_cores 4\n");
 	has(text, "holm_host_memory_capacity_bytes 8589934592\n");
-	has(text, "holm_host_memory_admitted_bytes 268435456\n");
+	has(text, "holm_host_memory_admitted_bytes 536870912\n");
 	has(text, "holm_uptime_seconds 5\n");
 	has(text, "holm_api_requests_total 5\n");
 	free(text);
