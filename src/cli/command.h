@@ -114,7 +114,8 @@ struct opts {
 	int argc;
 	char **argv;
 	int at;
-	bool ended; /* after "--" */
+	size_t letter; /* of argv[at]: flags before it were taken, "-aq"; 0: none was */
+	bool ended;    /* after "--" */
 };
 
 /**

@@ -25,31 +25,49 @@ struct events {
 	char since[64];
 };
 
-/* "AT TYPE KEY=VALUE ..." */
+/* " KEY=VALUE" of each scalar, those of objects within, too; strings quoted where need be. */
+static void print_members(FILE *f, json_t *object, unsigned depth)
+{
+	/* What stands in front, or what --format json is for. */
+	static const char *const left_out[] = { "at",	   "type",    "target", "id",
+						"project", "created", "ended" };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(object, key, v)
+	{
+		MEM_AUTO char *text = NULL;
+		const char *s = json_string_value(v);
+		bool skip = json_is_null(v) || json_is_array(v);
+
+		for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
+			skip |= !strcmp(key, left_out[i]);
+		if (skip)
+			continue;
+		if (json_is_object(v)) {
+			if (depth < 2)
+				print_members(f, v, depth + 1);
+			continue;
+		}
+		if (!s || !*s || strpbrk(s, " \"="))
+			text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+		fprintf(f, " %s=%s", key, text ? text : s ? s : "?");
+	}
+}
+
+/* "AT TYPE TARGET KEY=VALUE ..." */
 static void print_line(const char *type, json_t *event)
 {
-	const char *at = json_string_value(json_object_get(event, "at")), *key;
+	const char *at = json_string_value(json_object_get(event, "at"));
+	const char *target = json_string_value(json_object_get(event, "target"));
 	MEM_AUTO char *line = NULL, *clean = NULL;
 	size_t len;
 	FILE *f = open_memstream(&line, &len);
-	json_t *v;
 
 	if (!f)
 		return;
-	fprintf(f, "%s %s", at ? at : "-", type);
-	json_object_foreach(event, key, v)
-	{
-		if (!strcmp(key, "at") || !strcmp(key, "type"))
-			continue;
-		fprintf(f, " %s=", key);
-		if (json_is_string(v)) {
-			fputs(json_string_value(v), f);
-		} else {
-			MEM_AUTO char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-
-			fputs(text ? text : "?", f);
-		}
-	}
+	fprintf(f, "%s %s %s", at ? at : "-", type, target ? target : "-");
+	print_members(f, event, 0);
 	fclose(f);
 	clean = line ? text_clean(line, len, "") : NULL;
 	if (clean)

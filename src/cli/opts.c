@@ -2,7 +2,8 @@
 /*
  * Arguments against a command's table of options, see command.h.
  *
- * Accepted: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, "--" before positional arguments.
+ * Accepted: --name VALUE, --name=VALUE, -x VALUE, -xVALUE, -xyz for several flags, "--" before
+ * positional arguments.
  */
 #include "cli/command.h"
 
@@ -31,7 +32,7 @@ int opts_next(struct opts *o, const struct cmd_option **opt, const char **value,
 	if (o->at >= o->argc)
 		return 0;
 	arg = o->argv[o->at];
-	if (o->ended || arg[0] != '-' || !arg[1]) {
+	if (!o->letter && (o->ended || arg[0] != '-' || !arg[1])) {
 		o->at++;
 		*opt = NULL;
 		*value = arg;
@@ -44,8 +45,17 @@ int opts_next(struct opts *o, const struct cmd_option **opt, const char **value,
 					eq ? (size_t)(eq - arg - 2) : strlen(arg + 2));
 		given = eq ? eq + 1 : NULL;
 	} else {
-		found = find_letter(o->cmd, arg[1]);
-		given = arg[2] ? arg + 2 : NULL;
+		size_t i = o->letter ? o->letter : 1;
+
+		found = find_letter(o->cmd, arg[i]);
+		given = arg[i + 1] ? arg + i + 1 : NULL;
+		if (found && !found->arg && given) {
+			o->letter = i + 1;
+			*opt = found;
+			*value = NULL;
+			return 1;
+		}
+		o->letter = 0;
 	}
 	if (!found)
 		return err_set(e, -EINVAL, "unknown option '%.80s'; see 'holm help %s'", arg,

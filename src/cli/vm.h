@@ -51,7 +51,6 @@ int cmd_rename(const struct cmd *self, int argc, char **argv);
 int cmd_set(const struct cmd *self, int argc, char **argv);
 int cmd_autostart(const struct cmd *self, int argc, char **argv);
 int cmd_wait(const struct cmd *self, int argc, char **argv);
-int cmd_ls(const struct cmd *self, int argc, char **argv);
 int cmd_console(const struct cmd *self, int argc, char **argv);
 int cmd_logs(const struct cmd *self, int argc, char **argv);
 int cmd_stats(const struct cmd *self, int argc, char **argv);

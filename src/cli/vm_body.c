@@ -101,7 +101,8 @@ static int make_absolute(json_t *config, struct err *e)
 	{
 		const char *path = json_string_value(json_object_get(disk, "path"));
 
-		if (path)
+		/* "volume:NAME" is no path. */
+		if (path && strncmp(path, "volume:", 7) != 0)
 			bad |= json_object_set_new(disk, "path", absolute(path));
 	}
 	return bad ? err_set(e, -ENOMEM, "cannot make a path absolute") : 0;

@@ -14,7 +14,7 @@ static const struct column columns[] = {
 const struct noun vm_noun = { "VM", "/v1/vms", columns, ARRAY_SIZE(columns) };
 
 static const struct cmd_option ls_options[] = {
-	{ .name = "all", .letter = 'a', .help = "Deleted VMs, too" },
+	{ .name = "all", .letter = 'a', .help = "Deleted VMs, too", .json = "?deleted" },
 	{ .name = "project",
 	  .arg = "PROJECT",
 	  .help = "Only those of this project",
@@ -42,7 +42,7 @@ static const struct cmd vms[] = {
 	  .summary = "List VMs",
 	  .sets = CMD_SETS(CMD_OPTIONS(ls_options), &session_output),
 	  .noun = &vm_noun,
-	  .run = cmd_ls },
+	  .run = noun_ls },
 	{ .name = "info",
 	  .args = "VM...",
 	  .summary = "Show all about VMs",

@@ -13,6 +13,7 @@
 #include "mgr/api/ctx.h"
 #include "mgr/api/http.h"
 #include "mgr/api/policy.h"
+#include "mgr/api/volumes.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
 #include "mgr/monitor.h"
@@ -187,19 +188,12 @@ static int open_manager(struct daemon *d, struct err *e)
 		.run_dir = d->o->run_dir,
 		.state_dir = d->o->state_dir,
 		.vmm = d->o->vmm,
+		.made = hostside_made,
+		.ctx = &d->host,
 	};
 	struct sched_size room = capacity(d);
 	int ret = runner_local_create(&d->runner, &cfg, e);
 
-	if (ret)
-		return ret;
-	d->host = (struct hostside) {
-		.loop = d->loop,
-		.store = d->store,
-		.mgr = &d->mgr,
-		.monitor = &d->monitor,
-	};
-	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)
 		return ret;
 	d->mgr = (struct mgr) {
@@ -212,10 +206,22 @@ static int open_manager(struct daemon *d, struct err *e)
 	};
 	mgr_init(&d->mgr, &room);
 	d->mgr_there = true;
+	d->host = (struct hostside) {
+		.loop = d->loop,
+		.store = d->store,
+		.mgr = &d->mgr,
+		.monitor = &d->monitor,
+	};
+	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
+	if (ret)
+		return ret;
 	open_history(d);
 	d->monitor = (struct monitor) { .mgr = &d->mgr, .history = d->history };
 	monitor_start(&d->monitor);
-	return mgr_recover(&d->mgr, e);
+	ret = mgr_recover(&d->mgr, e);
+	if (!ret)
+		groups_sweep(&d->host.groups);
+	return ret;
 }
 
 static gid_t socket_group(const struct options *o)
@@ -249,6 +255,9 @@ static int open_api(struct daemon *d, struct err *e)
 		.store = d->store,
 		.loop = d->loop,
 		.net = d->host.net,
+		.stock = &d->host.stock,
+		.volume_project = volumes_project,
+		.upload = volumes_upload,
 		.history = d->history,
 		.check_config = policy_check_config,
 		.boot_dirs = d->o->boot_dirs,
@@ -303,10 +312,10 @@ static void tear_down(struct daemon *d)
 	http_destroy(d->http);
 	runner_local_destroy(d->runner);
 	monitor_stop(&d->monitor);
-	hostside_close(&d->host);
-	history_close(d->history);
 	if (d->mgr_there)
 		mgr_fini(&d->mgr);
+	hostside_close(&d->host);
+	history_close(d->history);
 	people_destroy(d->people);
 	if (d->store)
 		d->store->ops->close(d->store);

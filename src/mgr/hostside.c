@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, int *tap_fd,
@@ -32,15 +33,56 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 	return vm_config_set(c, "mac", mac, e);
 }
 
+/* A disk's "volume:NAME" becomes the path of its file. */
+static int find_volume(struct hostside *h, struct vm_disk *d, struct err *e)
+{
+	char path[VM_PATH_MAX + 1], *s;
+	int ret;
+
+	if (strncmp(d->path, VM_DISK_VOLUME, strlen(VM_DISK_VOLUME)) != 0)
+		return 0;
+	ret = stock_path(&h->stock, d->path + strlen(VM_DISK_VOLUME), path, sizeof(path), e);
+	if (ret)
+		return ret;
+	s = strdup(path);
+	if (!s)
+		return err_set(e, -ENOMEM, "no memory for a disk's path");
+	free(d->path);
+	d->path = s;
+	return 0;
+}
+
+static uint64_t disk_used(void *ctx, const char *project)
+{
+	struct hostside *h = ctx;
+
+	return stock_bytes(&h->stock, project);
+}
+
 static int prepare(void *ctx, const struct vm *vm, struct vm_config *c, int *tap_fd, struct err *e)
 {
-	return plug(ctx, vm, c, tap_fd, e);
+	struct hostside *h = ctx;
+	int ret = groups_make(&h->groups, vm, e);
+
+	for (unsigned i = 0; i < c->n_disks && !ret; i++)
+		ret = find_volume(h, &c->disks[i], e);
+	return ret ? ret : plug(h, vm, c, tap_fd, e);
+}
+
+void hostside_made(void *ctx, const char *id, pid_t pid)
+{
+	struct hostside *h = ctx;
+	const struct vm *vm = mgr_find_id(h->mgr, id);
+
+	if (vm)
+		groups_join(&h->groups, vm, pid);
 }
 
 static void started(void *ctx, const struct vm *vm UNUSED)
 {
 	struct hostside *h = ctx;
 
+	groups_set_reserved(&h->groups);
 	monitor_wake(h->monitor);
 }
 
@@ -56,6 +98,8 @@ static void release(void *ctx, const struct vm *vm)
 	struct hostside *h = ctx;
 	struct err e = { 0 };
 
+	groups_leave(&h->groups, vm);
+	groups_set_reserved(&h->groups);
 	if (h->net && vm->config.net == VM_NET_MANAGED)
 		complain(netmgr_detach(h->net, vm->id, &e), &e);
 }
@@ -65,6 +109,9 @@ static void changed(void *ctx, const struct vm *vm, bool renamed)
 	struct hostside *h = ctx;
 	struct err e = { 0 };
 
+	if (vm->life.run.pid)
+		groups_set(&h->groups, vm);
+	groups_set_reserved(&h->groups);
 	if (h->net && renamed)
 		complain(netmgr_rename(h->net, vm->id, vm->name, &e), &e);
 }
@@ -84,6 +131,7 @@ const struct mgr_host_ops hostside_ops = {
 	.release = release,
 	.changed = changed,
 	.purged = purged,
+	.disk_used = disk_used,
 };
 
 /* One that cannot be had any more is left out, and its record stays. */
@@ -129,11 +177,22 @@ static int open_net(struct hostside *h, const char *run_dir, const char *state_d
 
 int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir, struct err *e)
 {
-	return open_net(h, run_dir, state_dir, e);
+	char volumes[4096];
+	int ret;
+
+	h->groups.mgr = h->mgr;
+	groups_open(&h->groups);
+	h->stock.store = h->store;
+	if (snprintf(volumes, sizeof(volumes), "%s/volumes", state_dir) >= (int)sizeof(volumes))
+		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);
+	ret = stock_open(&h->stock, volumes, e);
+	return ret ? ret : open_net(h, run_dir, state_dir, e);
 }
 
 void hostside_close(struct hostside *h)
 {
+	stock_close(&h->stock);
+	groups_close(&h->groups);
 	netmgr_close(h->net);
 	h->net = NULL;
 }

@@ -8,6 +8,8 @@
 #define HOLM_MGR_HOSTSIDE_H
 
 #include "mgr/core/manager.h"
+#include "mgr/groups.h"
+#include "mgr/img/stock.h"
 #include "mgr/monitor.h"
 #include "mgr/net/net.h"
 
@@ -16,6 +18,8 @@ struct hostside {
 	struct store *store;
 	struct mgr *mgr;
 	struct monitor *monitor;
+	struct groups groups;
+	struct stock stock;
 	struct netmgr *net; /* NULL: none, and why */
 	char net_why[ERR_MSG_MAX];
 };
@@ -26,5 +30,7 @@ extern const struct mgr_host_ops hostside_ops; /* their ctx is a struct hostside
 int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir,
 		  struct err *e) MUST_CHECK;
 void hostside_close(struct hostside *h);
+/** hostside_made() - the runner's word that a VM's process is there. */
+void hostside_made(void *ctx, const char *id, pid_t pid);
 
 #endif

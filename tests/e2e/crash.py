@@ -155,7 +155,7 @@ def main():
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.randrange(1 << 30)
     print(f'# seed {seed}', flush=True)
     rng = random.Random(seed)
-    kernel = holmd.count_kernel(tmp)
+    kernel = holmd.payload(tmp, 'count')
     model = Model()
     env = {'HOLM_TEST': str(os.getpid())}
     with holmd.Holmd(tmp, env=env) as d:

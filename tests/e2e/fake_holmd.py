@@ -182,7 +182,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == '/v1/audit' and 'since=1' in self.path:
             self.reply(200, {'items': []})
         elif self.command == 'GET' and path in LISTS:
-            self.reply(200, {'items': LISTS[path]})
+            self.reply(200, {'items': [i for i in LISTS[path] if i.get('state') != 'deleted' or
+                                       'deleted=true' in self.path]})
         elif self.command == 'GET' and path in OBJECTS:
             self.reply(200, OBJECTS[path])
         elif self.command == 'GET':
@@ -209,8 +210,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b': hello\n\n')
         if since:
             self.wfile.write(b'id: 1\nevent: vm.state\ndata: {"seq": 1, "at": "T1",\n'
-                             b'data: "vm": "web", "state": "running"}\n\n')
-            self.wfile.write(b'id: 2\r\nevent: vm.state\r\ndata: {"at": "T2", "vm": "\\u001b[1m"}\r\n\r\n')
+                             b'data: "target": "vm/web", "data": {"state": "running", "reason": "by a"}}\n\n')
+            self.wfile.write(b'id: 2\r\nevent: vm.state\r\ndata: {"at": "T2", "target": "\\u001b[1m"}\r\n\r\n')
         else:
             self.wfile.write(b'id: 3\nevent: net.up\ndata: {"at": "T3"}\n\n')
         self.wfile.flush()

@@ -141,10 +141,10 @@ class Holmd:
                 pass
 
 
-def count_kernel(tmp):
-    """The payload that counts on its console; see tests/guest/payload.S."""
-    path = os.path.join(tmp, 'count.elf')
-    subprocess.run(['gcc', '-m32', '-nostdlib', '-static', '-no-pie', '-DMODE_count',
+def payload(tmp, mode):
+    """A payload of tests/guest/payload.S; "count" counts on its console."""
+    path = os.path.join(tmp, f'{mode}.elf')
+    subprocess.run(['gcc', '-m32', '-nostdlib', '-static', '-no-pie', f'-DMODE_{mode}',
                     '-DS5_TYPE=5',
                     '-Wl,-N,-Ttext=0x100000,--build-id=none,-e,_start,--no-warn-rwx-segments',
                     os.path.join(TOP, 'tests', 'guest', 'payload.S'), '-o', path], check=True)

@@ -8,7 +8,8 @@
   dns SERVER NAME       prints the address of NAME, or "none"
   spoof SRCMAC WHAT...  one raw frame on eth0: ip SRC DST PORT | arp SENDERMAC SENDERIP TARGETIP |
                         dhcpserver SRC DST | vlan SRC DST PORT | ip6
-  listen PORT [SECS]    prints the payload of UDP packets that come, until SECS are over
+  listen PORT           says "ready", then what comes in frames: UDP to PORT, ARP answers, IPv6; ends
+                        with a UDP packet to PORT + 1, or with "timeout"
   serve PORT TEXT       answers each TCP connection with TEXT and the peer's address
   serveudp PORT         answers each UDP packet with its sender's address
   fetch ADDR PORT [udp] prints what such a server says; status 1: nothing came within 2 s
@@ -161,23 +162,26 @@ def spoof(src_mac, what, *a):
     raw().send(f)
 
 
-def listen(port, secs=2):
+def listen(port):
     """What comes in frames, whatever address it is for: sees more than a socket would."""
-    s, end = raw(), time.time() + float(secs)
-    while time.time() < end:
-        if not select.select([s], [], [], max(0, end - time.time()))[0]:
-            break
+    s, end = raw(), time.time() + 15
+    print('ready', flush=True)
+    while select.select([s], [], [], max(0, end - time.time()))[0]:
         f, where = s.recvfrom(4096)
         if where[2] == socket.PACKET_OUTGOING:
             continue
         at = 18 if f[12:14] == b'\x81\0' else 14
         kind = f[at - 2:at]
-        if kind == b'\x08\0' and f[at + 9] == 17 and f[at + 22:at + 24] == struct.pack('!H', int(port)):
+        to = struct.unpack('!H', f[at + 22:at + 24])[0] if kind == b'\x08\0' and f[at + 9] == 17 else 0
+        if to == int(port) + 1:
+            return
+        if to == int(port):
             print('udp', socket.inet_ntoa(f[at + 12:at + 16]), f[6:12].hex(':'), flush=True)
         elif kind == b'\x08\x06' and f[at + 7] == 2:
             print('arp', socket.inet_ntoa(f[at + 14:at + 18]), f[at + 8:at + 14].hex(':'), flush=True)
         elif kind == b'\x86\xdd':
             print('ip6', '-', f[6:12].hex(':'), flush=True)
+    print('timeout', flush=True)
 
 
 def serve(port, text):

@@ -27,6 +27,7 @@
 
 struct history;
 struct netmgr;
+struct stock;
 
 /** Refused requests in the audit log: their number is bounded, or anybody could fill it. */
 struct api_refusals {
@@ -41,6 +42,7 @@ struct api_ctx {
 	struct store *store;
 	struct netmgr *net; /* NULL: this holmd has no networks, and why */
 	char net_why[ERR_MSG_MAX];
+	struct stock *stock;
 	struct history *history; /* NULL: there is none */
 	struct loop *loop;
 	struct api api;

@@ -9,6 +9,7 @@
 
 #include "mgr/api/ctx.h"
 #include "mgr/api/reply.h"
+#include "mgr/img/stock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -104,6 +105,12 @@ void h_project_get(struct api_ctx *ctx, struct api_request *r, const char *const
 		reply_project(ctx, r, 200, x->id);
 }
 
+static size_t uses(const struct api_ctx *ctx, const struct project *x)
+{
+	return mgr_project_uses(ctx->mgr, x->name) +
+	       (ctx->stock ? stock_uses(ctx->stock, x->name) : 0);
+}
+
 static int check_project(struct api_ctx *ctx, struct api_request *r, const struct project *x,
 			 struct err *e)
 {
@@ -115,8 +122,9 @@ static int check_project(struct api_ctx *ctx, struct api_request *r, const struc
 			       x->name);
 	body_target(target, "project", r);
 	name = target + strlen("project/");
-	if (name[0] && strcmp(name, x->name) != 0 && mgr_project_uses(ctx->mgr, x->name))
-		return err_set(e, -EBUSY, "project '%s' has VMs: only an empty one is renamed",
+	if (name[0] && strcmp(name, x->name) != 0 && uses(ctx, x))
+		return err_set(e, -EBUSY,
+			       "project '%s' has VMs or volumes: only an empty one is renamed",
 			       x->name);
 	return 0;
 }
@@ -156,8 +164,7 @@ void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *co
 	if (!x)
 		return;
 	target_of(target, "project", x->name);
-	ret = people_plan_project_remove(ctx->people, x, mgr_project_uses(ctx->mgr, x->name), &plan,
-					 &e);
+	ret = people_plan_project_remove(ctx->people, x, uses(ctx, x), &plan, &e);
 	if (!ret)
 		ret = carry_out(ctx, plan, "project.rm", target, &e);
 	if (ret)

@@ -136,6 +136,10 @@ int mgr_verb(struct mgr *m, const struct mgr_actor *by, struct vm *vm, enum vm_e
 int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op,
 	       struct err *e) MUST_CHECK;
 
+/** mgr_check_disk() - whether @bytes more of volumes fit a project's quota; -EDQUOT, -ENOENT. */
+int mgr_check_disk(struct mgr *m, const char *project, uint64_t bytes, struct err *e) MUST_CHECK;
+/** mgr_volume_user() - a VM that has the disk "volume:NAME"; NULL: none. */
+const struct vm *mgr_volume_user(const struct mgr *m, const char *volume);
 /** mgr_project_uses() - VMs in a project, deleted ones among them. */
 size_t mgr_project_uses(const struct mgr *m, const char *project);
 /** mgr_audit() - an entry for something that changed no VM; failures are logged. */

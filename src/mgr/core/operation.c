@@ -100,6 +100,9 @@ void op_list_free(struct op_list *l)
 	while (l->newest) {
 		struct mgr_op *op = l->newest;
 
+		/* It ends the operation, and frees what belongs to it. */
+		if (op->cancel)
+			op->cancel(op->ctx);
 		l->newest = op->next;
 		free(op);
 	}

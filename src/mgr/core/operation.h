@@ -33,6 +33,9 @@ struct mgr_op {
 	const char *code;    /* of a failure, docs/API.md; static */
 	char error[ERR_MSG_MAX];
 	uint64_t created_ns, ended_ns; /* wall clock */
+	/* Calls it back, then op_end() follows; NULL: the VM's own verbs do, or nothing does. */
+	void (*cancel)(void *ctx);
+	void *ctx;
 	struct mgr_op *next; /* older */
 };
 

@@ -9,7 +9,7 @@
 
 struct count {
 	const struct mgr *m;
-	const struct vm *without; /* not counted: it is about to change; by its id */
+	const struct vm *without; /* not counted: it is about to change; by its id. Or NULL */
 };
 
 static void usage(void *ctx, const char *id, struct quota *out)
@@ -21,7 +21,8 @@ static void usage(void *ctx, const char *id, struct quota *out)
 	for (size_t i = 0; x && i < c->m->n_vms; i++) {
 		const struct vm *vm = c->m->vms[i];
 
-		if (strcmp(vm->project, x->name) != 0 || !strcmp(vm->id, c->without->id))
+		if (strcmp(vm->project, x->name) != 0 ||
+		    (c->without && !strcmp(vm->id, c->without->id)))
 			continue;
 		out->vms++;
 		out->cpus += vm->config.cpus;
@@ -40,6 +41,34 @@ int mgr_check_quota(struct mgr *m, const struct vm *vm, struct err *e)
 	if (!x || !strcmp(x->id, PROJECT_ALL_ID))
 		return err_set(e, -ENOENT, "there is no project '%s'", vm->project);
 	return people_quota_check(m->people, x->id, &add, usage, &c, e);
+}
+
+int mgr_check_disk(struct mgr *m, const char *project, uint64_t bytes, struct err *e)
+{
+	const struct project *x = people_project(m->people, project);
+	struct quota add = { .disk = bytes };
+	struct count c = { m, NULL };
+
+	if (!x || !strcmp(x->id, PROJECT_ALL_ID))
+		return err_set(e, -ENOENT, "there is no project '%s'", project);
+	return people_quota_check(m->people, x->id, &add, usage, &c, e);
+}
+
+const struct vm *mgr_volume_user(const struct mgr *m, const char *volume)
+{
+	for (size_t i = 0; i < m->n_vms; i++) {
+		const struct vm *vm = m->vms[i];
+
+		for (unsigned d = 0; d < vm->config.n_disks; d++) {
+			const char *path = vm->config.disks[d].path;
+
+			if (!strncmp(path, VM_DISK_VOLUME, strlen(VM_DISK_VOLUME)) &&
+			    !strcmp(path + strlen(VM_DISK_VOLUME), volume) &&
+			    vm->life.state != VM_DELETED)
+				return vm;
+		}
+	}
+	return NULL;
 }
 
 size_t mgr_project_uses(const struct mgr *m, const char *project)

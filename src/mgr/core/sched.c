@@ -95,11 +95,13 @@ static bool ranks_before(const struct sched *s, const struct sched_job *a,
 	if (!aged(s, a, now)) {
 		if (s->policy != SCHED_FAIR && a->priority != b->priority)
 			return a->priority > b->priority;
-		r = before(a->burst_ms - 1, b->burst_ms - 1, &d); /* 0 becomes the longest */
-		if (s->policy == SCHED_SJF && d)
-			return r;
-		r = before(vtime_next(s, a), vtime_next(s, b), &d);
-		if (s->policy == SCHED_FAIR && d)
+		d = false;
+		r = false;
+		if (s->policy == SCHED_SJF) /* 0 becomes the longest */
+			r = before(a->burst_ms - 1, b->burst_ms - 1, &d);
+		else if (s->policy == SCHED_FAIR)
+			r = before(vtime_next(s, a), vtime_next(s, b), &d);
+		if (d)
 			return r;
 	}
 	r = before(a->since_ms, b->since_ms, &d);

@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A step looks at each job in the queue; so many looks are some seconds. */
-#define LOOKS_MAX 4000000000ull
+/* A step looks at each job in the queue, a few times; so many looks take some ten seconds. */
+#define LOOKS_MAX 200000000ull
 
 struct sim {
 	const struct sim_trace *trace;
@@ -128,7 +128,7 @@ static int play(struct sim *m, const struct arrival *arrivals, struct err *e)
 		looks += m->sched.n;
 		if (looks > LOOKS_MAX)
 			return err_set(e, -E2BIG,
-				       "this trace would take minutes with a quantum of %llu ms: "
+				       "this trace takes too long with a quantum of %llu ms: "
 				       "use a longer one",
 				       (unsigned long long)m->sched.quantum_ms);
 	}

@@ -256,6 +256,11 @@ int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op, str
 
 	if (op->state != OP_RUNNING)
 		return err_set(e, -EBUSY, "operation %s has ended already", op->id);
+	if (op->cancel) {
+		mgr_audit(m, by, "operation.cancel", op->target, "ok");
+		op->cancel(op->ctx);
+		return 0;
+	}
 	if (!vm || vm->op != op || vm->life.state != VM_STARTING)
 		return err_set(e, -EBUSY, "a %s cannot be called back: only a start can", op->verb);
 	return mgr_verb(m, by, vm, VM_DO_KILL, NULL, &stop, e);

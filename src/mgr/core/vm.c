@@ -391,6 +391,48 @@ static json_t *get_job(const struct vm *vm)
 			    : json_null();
 }
 
+static int take_list(char out[VM_PIN_MAX], const char *name, const json_t *v, struct err *e)
+{
+	const char *s = json_string_value(v);
+
+	if (!s || strlen(s) >= VM_PIN_MAX || strspn(s, "0123456789,-") != strlen(s))
+		return wrong_type(name, "a list of numbers like \"0-3,8\"", e);
+	snprintf(out, VM_PIN_MAX, "%s", s);
+	return 0;
+}
+
+static int set_pin(struct vm *vm, const json_t *v, struct err *e)
+{
+	char cpus[VM_PIN_MAX] = "", nodes[VM_PIN_MAX] = "";
+	const char *key;
+	json_t *item;
+	int ret = 0;
+
+	if (!json_is_object(v) && !json_is_null(v))
+		return wrong_type("pin", "an object or null", e);
+	json_object_foreach((json_t *)v, key, item)
+	{
+		if (!strcmp(key, "cpus"))
+			ret = take_list(cpus, "pin.cpus", item, e);
+		else if (!strcmp(key, "nodes"))
+			ret = take_list(nodes, "pin.nodes", item, e);
+		else
+			ret = err_set(e, -EINVAL, "pin: unknown field '%.80s'", key);
+		if (ret)
+			return ret;
+	}
+	memcpy(vm->pin_cpus, cpus, VM_PIN_MAX);
+	memcpy(vm->pin_nodes, nodes, VM_PIN_MAX);
+	return 0;
+}
+
+static json_t *get_pin(const struct vm *vm)
+{
+	if (!vm->pin_cpus[0] && !vm->pin_nodes[0])
+		return json_null();
+	return json_pack("{s:s, s:s}", "cpus", vm->pin_cpus, "nodes", vm->pin_nodes);
+}
+
 static int set_exit(struct vm *vm, const json_t *v, struct err *e)
 {
 	int64_t code = 0;
@@ -500,6 +542,7 @@ static const struct {
 	{ "autostart", VM_FROM_CREATE, false, set_autostart, get_autostart },
 	{ "restart", VM_FROM_CREATE, false, set_restart, get_restart },
 	{ "job", VM_FROM_CREATE, true, set_job, get_job },
+	{ "pin", VM_FROM_CREATE, false, set_pin, get_pin },
 	{ "run", VM_FROM_STORE, false, set_run, get_run },
 	{ "exit", VM_FROM_STORE, false, set_exit, get_exit },
 	{ "stop_wanted", VM_FROM_STORE, false, set_stop_wanted, get_stop_wanted },
@@ -570,6 +613,8 @@ void vm_take(struct vm *vm, struct vm *from)
 	vm->autostart = from->autostart;
 	vm->restart = from->restart;
 	vm->burst_ms = from->burst_ms;
+	memcpy(vm->pin_cpus, from->pin_cpus, VM_PIN_MAX);
+	memcpy(vm->pin_nodes, from->pin_nodes, VM_PIN_MAX);
 	free(from->text);
 	free(from);
 }

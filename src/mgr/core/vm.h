@@ -30,6 +30,9 @@
 
 #define VM_ID_LEN     16
 #define VM_REASON_MAX 256
+#define VM_PIN_MAX    128
+/** A disk's path that names a volume of the manager's. */
+#define VM_DISK_VOLUME "volume:"
 
 /** What happens when the VM's process has ended. */
 enum vm_restart {
@@ -81,6 +84,7 @@ struct vm {
 	bool autostart;
 	enum vm_restart restart;
 	uint64_t burst_ms; /* of a job; 0: it is none */
+	char pin_cpus[VM_PIN_MAX], pin_nodes[VM_PIN_MAX]; /* lists like "0-3,8"; "": all */
 
 	/* The manager's; see manager.c and reports.c. */
 	char *text;		   /* the record as JSON on one line, as it is stored; owned */

@@ -323,8 +323,7 @@ static int connect_control(struct proc *p, struct err *e)
 static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e)
 {
 	struct local *l = local_of(r);
-	int groups[SPAWN_GROUPS_MAX];
-	struct spawn_env env = { .place = &l->place, .vmm = l->vmm, .groups = groups };
+	struct spawn_env env = { .place = &l->place, .vmm = l->vmm };
 	struct proc *p;
 	pid_t pid = 0;
 	int ret;
@@ -334,14 +333,17 @@ static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e
 	p = proc_new(l, s->id, e);
 	if (!p)
 		return -ENOMEM;
-	if (l->cfg.group_enter)
-		env.n_groups = l->cfg.group_enter(l->cfg.ctx, s, groups, SPAWN_GROUPS_MAX);
 	ret = spawn_vmm(&env, s, &pid, e);
 	if (!ret) {
 		p->child = true;
+		if (l->cfg.made)
+			l->cfg.made(l->cfg.ctx, s->id, pid);
 		ret = watch_pid(p, pid, e);
 		if (!ret)
 			ret = connect_control(p, e);
+		/* It has ended already: what it left says why, as soon as its end is seen. */
+		if (ret == -ECONNREFUSED && p->pid_watch)
+			ret = 0;
 		if (ret) {
 			kill(pid, SIGKILL);
 			waitpid(pid, NULL, 0);
@@ -435,8 +437,6 @@ static void local_clean(struct runner *r, const char *id)
 	if (!find(l, id))
 		kill_stray(l, id);
 	place_remove_run(&l->place, id);
-	if (l->cfg.group_leave)
-		l->cfg.group_leave(l->cfg.ctx, id);
 }
 
 static void local_purge(struct runner *r, const char *id)

@@ -20,13 +20,8 @@ struct runner_local_config {
 	struct loop *loop;
 	const char *run_dir, *state_dir; /* made where they are not there */
 	const char *vmm;		 /* path of holm-vmm */
-	/**
-	 * Control groups of a VM about to start: descriptors of cgroup.procs into @fd, at most
-	 * @max, closed by the callee's next call; returns how many. Optional.
-	 */
-	unsigned (*group_enter)(void *ctx, const struct run_spec *s, int *fd, unsigned max);
-	/** The process is gone. Optional. */
-	void (*group_leave)(void *ctx, const char *id);
+	/** A process was made and has hardly begun. Optional. */
+	void (*made)(void *ctx, const char *id, pid_t pid);
 	void *ctx;
 };
 

@@ -163,9 +163,6 @@ static _Noreturn void child(struct spawn *s, const struct spawn_env *env)
 	setsid();
 	reset_signals();
 	note_pid(s);
-	for (unsigned i = 0; i < env->n_groups; i++)
-		if (write(env->groups[i], "0", 1) != 1)
-			die(s->fd[FD_EXIT], "join the VM's control group");
 	for (int i = 0; i < FD_COUNT; i++)
 		if (s->fd[i] >= 0)
 			s->fd[i] = fcntl(s->fd[i], F_DUPFD_CLOEXEC, FIRST + FD_COUNT + 3);

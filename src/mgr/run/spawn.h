@@ -12,14 +12,9 @@
 
 #include <sys/types.h>
 
-#define SPAWN_GROUPS_MAX 8
-
 struct spawn_env {
 	const struct place *place;
 	const char *vmm; /* path of holm-vmm */
-	/* cgroup.procs files to join, one per hierarchy; borrowed. */
-	const int *groups;
-	unsigned n_groups;
 };
 
 /**

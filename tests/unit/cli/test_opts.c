@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 static const struct cmd_option options[] = {
-	{ .name = "flag", .help = "x" },
+	{ .name = "flag", .letter = 'f', .help = "x" },
 	{ .name = "value", .letter = 'v', .arg = "V", .help = "x" },
 };
 static const struct cmd_options set = { options, 2, NULL };
@@ -24,10 +24,11 @@ static const struct cmd cmd = { .name = "t", .sets = sets };
 
 static void test_forms(void **state)
 {
-	char *argv[] = { "--flag", "--value", "1",   "--value=2", "-v",	   "3",
-			 "-v4",	   "-",	      "pos", "--",	  "--flag" };
-	static const char *const values[] = { NULL, "1", "2", "3", "4", "-", "pos", "--flag" };
-	static const int opt[] = { 0, 1, 1, 1, 1, -1, -1, -1 };
+	char *argv[] = { "--flag", "--value", "1",   "--value=2", "-v", "3",   "-v4", "-ffv5",
+			 "-ff",	   "-f",      "-fv", "6",	  "-",	"pos", "--",  "--flag" };
+	static const char *const values[] = { NULL, "1",  "2",	"3",  "4", NULL, NULL,	"5",
+					      NULL, NULL, NULL, NULL, "6", "-",	 "pos", "--flag" };
+	static const int opt[] = { 0, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, -1, -1, -1 };
 	struct opts o = { .cmd = &cmd, .argc = ARRAY_SIZE(argv), .argv = argv };
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
@@ -49,9 +50,8 @@ static void test_forms(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *const bad[] = {
-		"--nope", "-x", "--flag=1", "--value", "-v", "--valu=1"
-	};
+	static const char *const bad[] = { "--nope",  "-x", "-xf",     "--flag=1",
+					   "--value", "-v", "--valu=1" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		char *argv[] = { (char *)(uintptr_t)bad[i] };

@@ -8,6 +8,7 @@
  */
 #include "../apienv.h"
 #include "mgr/api/routes.h"
+#include "mgr/img/stock.h"
 #include "mgr/run/local.h"
 
 #include <setjmp.h>
@@ -122,6 +123,7 @@ struct world {
 	struct env v;
 	struct runner *local;
 	struct store_ops ops;
+	struct stock stock; /* empty */
 	char op[20];
 };
 
@@ -207,6 +209,8 @@ static void open_world(struct world *w)
 			 0);
 	v->ctx.runner = w->local;
 	v->ctx.volume_project = volume_project;
+	w->stock.store = &v->store.store;
+	v->ctx.stock = &w->stock;
 	must(v, "POST", "/v1/projects", "{\"name\":\"top\"}", 201);
 	must(v, "POST", "/v1/projects", "{\"name\":\"mine\",\"parent\":\"top\"}", 201);
 	must(v, "POST", "/v1/projects", "{\"name\":\"other\"}", 201);

@@ -364,10 +364,35 @@ static void groups_come_and_go(void **state UNUSED)
 	assert_int_equal(cgroup_remove(g, "a/2", &e), -ENOTEMPTY);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	/* A group that cannot be made leaves nothing. */
-	tree_put(&t, "/cg/holm/p-b/vm-3", "a file");
+	cgroups_close(g);
+	tree_remove(&t);
+}
+
+/* The second hierarchy refuses: the first one is as it was. */
+static void half_made_groups_go(void **state UNUSED)
+{
+	struct err e = { 0 };
+	struct cgroups *g;
+	struct tree t;
+
+	tree_make(&t);
+	tree_put(&t, "/proc/self/mountinfo",
+		 "31 20 0:27 / /cg/cpu rw - cgroup cgroup rw,cpu\n"
+		 "32 20 0:28 / /cg/memory rw - cgroup cgroup rw,memory\n");
+	tree_put(&t, "/cg/cpu/holm/p-b", NULL);
+	tree_put(&t, "/cg/memory/holm/p-b/vm-3", "a file");
+	tree_put(&t, "/cg/memory/holm/p-c", "a file");
+	g = open_tree(&t, CGROUP_TOP);
 	assert_int_equal(cgroup_create(g, "b/3", &e), -ENOTDIR);
-	assert_true(tree_is_dir(&t, "/cg/holm/p-b"));
+	assert_true(tree_is_dir(&t, "/cg/cpu/holm/p-b"));
+	assert_false(tree_is_dir(&t, "/cg/cpu/holm/p-b/vm-3"));
+	assert_int_equal(cgroup_create(g, "c/3", &e), -ENOTDIR);
+	assert_false(tree_is_dir(&t, "/cg/cpu/holm/p-c"));
+	assert_true(tree_is_dir(&t, "/cg/cpu/holm"));
+	/* And what there was is taken. */
+	assert_int_equal(cgroup_create(g, "d/4", &e), 0);
+	assert_int_equal(cgroup_create(g, "d/4", &e), 0);
+	assert_true(tree_is_dir(&t, "/cg/memory/holm/p-d/vm-4"));
 	cgroups_close(g);
 	tree_remove(&t);
 }
@@ -463,8 +488,8 @@ int main(void)
 		cmocka_unit_test(version_2),	       cmocka_unit_test(version_2_usage),
 		cmocka_unit_test(version_2_delegated), cmocka_unit_test(hybrid),
 		cmocka_unit_test(version_1_io),	       cmocka_unit_test(nothing_mounted),
-		cmocka_unit_test(groups_come_and_go),  cmocka_unit_test(bad_paths),
-		cmocka_unit_test(real_groups),
+		cmocka_unit_test(groups_come_and_go),  cmocka_unit_test(half_made_groups_go),
+		cmocka_unit_test(bad_paths),	       cmocka_unit_test(real_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
