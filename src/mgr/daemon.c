@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "mgr/api/ctx.h"
 #include "mgr/api/http.h"
+#include "mgr/api/policy.h"
 #include "mgr/api/volumes.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
@@ -259,6 +260,9 @@ static int open_api(struct daemon *d, struct err *e)
 		.volume_project = volumes_project,
 		.upload = volumes_upload,
 		.history = d->history,
+		.check_config = policy_check_config,
+		.boot_dirs = d->o->boot_dirs,
+		.n_boot_dirs = d->o->n_boot_dirs,
 	};
 	snprintf(d->ctx.net_why, sizeof(d->ctx.net_why), "%s", d->host.net_why);
 	ctx_init(&d->ctx);

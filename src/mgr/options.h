@@ -12,12 +12,17 @@
 #include <stdint.h>
 
 #define OPTIONS_PATH_MAX 4096
+#define OPTIONS_BOOT_DIRS_MAX 16
 
 struct options {
 	bool user; /* for one user, ended when idle */
 	char run_dir[OPTIONS_PATH_MAX], state_dir[OPTIONS_PATH_MAX];
 	char socket[OPTIONS_PATH_MAX];
 	char vmm[OPTIONS_PATH_MAX]; /* holm-vmm, beside this program */
+	/* Where users who are no admins may take kernels from; STATE-DIR/boot if none is named. */
+	const char *boot_dirs[OPTIONS_BOOT_DIRS_MAX];
+	unsigned n_boot_dirs;
+	char boot_default[OPTIONS_PATH_MAX + 8];
 	const char *group;	    /* of the socket */
 	const char *listen_host;    /* TCP with TLS; NULL: none */
 	uint16_t listen_port;

@@ -286,6 +286,22 @@ static int set_owner(struct vm *vm, const struct mgr_actor *by)
 	return vm->owner && vm->project ? 0 : -ENOMEM;
 }
 
+/* A project may be given by its id; quotas and roles go by the name that is kept. */
+static int name_project(struct mgr *m, struct vm *vm)
+{
+	const struct project *x = people_project(m->people, vm->project);
+	char *name;
+
+	if (!x || !strcmp(x->name, vm->project))
+		return 0;
+	name = strdup(x->name);
+	if (!name)
+		return -ENOMEM;
+	free(vm->project);
+	vm->project = name;
+	return 0;
+}
+
 static int check_new(struct mgr *m, struct vm *vm, struct err *e)
 {
 	int ret = check_name(m, vm, vm->name, e);
@@ -306,7 +322,7 @@ int mgr_create(struct mgr *m, const struct mgr_actor *by, const json_t *body, st
 	if (!vm)
 		return err_set(e, -ENOMEM, "no memory for the VM");
 	ret = vm_decode(vm, body, VM_FROM_CREATE, e);
-	if (!ret && set_owner(vm, by))
+	if (!ret && (set_owner(vm, by) || name_project(m, vm)))
 		ret = err_set(e, -ENOMEM, "no memory for the VM");
 	if (!ret)
 		ret = check_new(m, vm, e);
