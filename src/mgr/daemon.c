@@ -205,6 +205,9 @@ static int open_manager(struct daemon *d, struct err *e)
 		.host_ctx = &d->host,
 	};
 	mgr_init(&d->mgr, &room);
+	d->mgr.sched.policy = d->o->sched;
+	d->mgr.sched.quantum_ms = d->o->quantum_ms;
+	d->mgr.sched.ageing_ms = d->o->ageing_ms;
 	d->mgr_there = true;
 	d->host = (struct hostside) {
 		.loop = d->loop,

@@ -7,6 +7,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "mgr/core/sched.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,6 +31,9 @@ struct options {
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
 	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */
+	/* Of admission, see mgr/core/sched.h. */
+	enum sched_policy sched;
+	unsigned quantum_ms, ageing_ms;
 	bool help, version;
 };
 
