@@ -396,7 +396,7 @@ static int set_mac(struct vm_config *c, const char *value, struct err *e)
 		int hi = hex_digit(value[3 * i]), lo = hex_digit(value[3 * i + 1]);
 
 		ok = hi >= 0 && lo >= 0 && (i == 5 || value[3 * i + 2] == ':');
-		mac[i] = (uint8_t)(hi << 4 | lo);
+		mac[i] = ok ? (uint8_t)(hi << 4 | lo) : 0;
 		any |= mac[i];
 	}
 	if (!ok)

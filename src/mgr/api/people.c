@@ -83,7 +83,7 @@ void h_projects_list(struct api_ctx *ctx, struct api_request *r, const char *con
 
 void h_projects_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET];
 	struct err e = { 0 };
 	int ret = people_plan_project(ctx->people, r->body, r->body_len, &ctx->who, &plan, &e);
@@ -132,7 +132,7 @@ static int check_project(struct api_ctx *ctx, struct api_request *r, const struc
 void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET], id[PEOPLE_ID_LEN + 1];
 	struct err e = { 0 };
 	int ret;
@@ -156,7 +156,7 @@ void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *con
 void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET];
 	struct err e = { 0 };
 	int ret;
@@ -176,7 +176,7 @@ void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *co
 void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET], id[PEOPLE_ID_LEN + 1];
 	struct err e = { 0 };
 	int ret;
@@ -207,7 +207,7 @@ void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *const 
 void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	char token[PEOPLE_TOKEN_LEN + 1], target[PROJECT_TARGET];
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	struct err e = { 0 };
 	int ret = people_plan_user(ctx->people, r->body, r->body_len, token, &plan, &e);
 	json_t *answer;
@@ -231,7 +231,7 @@ void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *cons
 void h_user_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct user *u = people_user(ctx->people, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET];
 	struct err e = { 0 };
 	int ret;

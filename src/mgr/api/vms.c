@@ -78,7 +78,7 @@ void h_vms_create(struct api_ctx *ctx, struct api_request *r, const char *const 
 	json_t *body = ctx_body(r);
 	struct err e = { 0 };
 	struct mgr_op *op;
-	struct vm *vm;
+	struct vm *vm = NULL;
 	bool start;
 	int ret;
 
