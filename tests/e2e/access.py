@@ -283,7 +283,7 @@ def started(d):
     """A VM whose console says something."""
     boot = os.path.join(d.state, 'boot')
     os.makedirs(boot, 0o755, exist_ok=True)
-    kernel = holmd.count_kernel(boot)
+    kernel = holmd.payload(boot, 'count')
     d.ok('POST', '/v1/vms', {'name': 'web', 'config': {
         'kernel': kernel, 'memory': '8M', 'net': 'none', 'engine': 'soft'}})
     d.done('POST', '/v1/vms/web/start')

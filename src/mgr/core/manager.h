@@ -100,7 +100,7 @@ void mgr_init(struct mgr *m, const struct sched_size *capacity);
 /** mgr_fini() - forget everything; processes go on. */
 void mgr_fini(struct mgr *m);
 
-/** mgr_recover() - see above; errors only where the store cannot be read. */
+/** mgr_recover() - see above; errors only where the store or the host cannot be read. */
 int mgr_recover(struct mgr *m, struct err *e) MUST_CHECK;
 
 /** mgr_find() - by name, else by id; a deleted VM by id, or by name where no other has it. */
@@ -159,7 +159,7 @@ void mgr_reorder(struct mgr *m, struct vm *vm);
 /** mgr_timers_init() - those of a VM that comes into the list. */
 void mgr_timers_init(struct mgr *m, struct vm *vm);
 /** mgr_recover_lives() - adopt, clean up, go on with what was under way, start by itself. */
-void mgr_recover_lives(struct mgr *m);
+int mgr_recover_lives(struct mgr *m, struct err *e) MUST_CHECK;
 /** mgr_check_quota() - whether @vm, new or changed, fits its project's; -EDQUOT, -ENOENT. */
 int mgr_check_quota(struct mgr *m, const struct vm *vm, struct err *e) MUST_CHECK;
 /** mgr_launch() - make the process of a VM in state starting; a failure goes to its life. */

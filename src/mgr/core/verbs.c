@@ -269,13 +269,16 @@ int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op, str
 int mgr_verb_self(struct mgr *m, struct vm *vm, enum vm_event verb, const char *reason)
 {
 	struct vm_step step = vm_step(vm->life.state, verb);
+	char target[VM_NAME_MAX + 4], what[32];
 
 	if (!step.allowed)
 		return -EBUSY;
 	vm->life.state = step.next;
 	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s", reason);
 	mgr_note(m, vm);
-	mgr_audit(m, &holmd, "vm.start", vm->name, "ok");
+	target_of(target, vm);
+	snprintf(what, sizeof(what), "vm.%s", vm_event_name(verb));
+	mgr_audit(m, &holmd, what, target, "ok");
 	act(m, vm, step.action);
 	return 0;
 }
