@@ -186,6 +186,8 @@ void mgr_admit_init(struct mgr *m, const struct sched_size *capacity);
 void mgr_queue_adopt(struct mgr *m, struct vm *vm, bool running);
 /** mgr_queue_leave() - gives back its place or its room; whether it waited for its start. */
 bool mgr_queue_leave(struct mgr *m, struct vm *vm);
+/** mgr_arm_grace() - force when life.stop_by_ns has come. */
+void mgr_arm_grace(struct mgr *m, struct vm *vm);
 /** mgr_press() - power button now, force when life.stop_by_ns has come. */
 void mgr_press(struct mgr *m, struct vm *vm);
 /** mgr_entry() - an audit entry on a VM's behalf, in @buf for its target. */

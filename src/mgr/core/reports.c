@@ -316,8 +316,12 @@ static int recover_one(struct mgr *m, struct vm *vm, struct err *e)
 
 	if (vm_state_has_process(vm->life.state)) {
 		ret = m->runner->ops->adopt(m->runner, vm->id, &end, e);
-		if (!ret)
+		if (!ret) {
+			/* Its end was acknowledged, and comes whether it says hello or not. */
+			if (vm->life.state == VM_STOPPING)
+				mgr_arm_grace(m, vm);
 			return 0;
+		}
 		/* Not known to be dead: giving back what it has would leave it without an owner. */
 		if (ret != -ESRCH) {
 			err_prefix(e, "cannot tell whether VM '%s' runs", vm->name);

@@ -82,12 +82,18 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 		mgr_start_failed(m, vm, e.msg);
 }
 
-void mgr_press(struct mgr *m, struct vm *vm)
+void mgr_arm_grace(struct mgr *m, struct vm *vm)
 {
-	struct control_request resume = { .what = CONTROL_RESUME };
 	uint64_t now = m->clock->wall_ns(m->clock), by = vm->life.stop_by_ns;
 
 	loop_timer_arm(&vm->grace, m->clock->mono_ns(m->clock) + (by > now ? by - now : 0));
+}
+
+void mgr_press(struct mgr *m, struct vm *vm)
+{
+	struct control_request resume = { .what = CONTROL_RESUME };
+
+	mgr_arm_grace(m, vm);
 	/* A guest that stands still cannot power off. */
 	if (vm->stands)
 		(void)!m->runner->ops->send(m->runner, vm->id, &resume, NULL, NULL, NULL);

@@ -129,7 +129,8 @@ static void test_text(void **state UNUSED)
 		assert_non_null(s);
 		json_decref(s);
 	}
-	assert_string_equal(buf, "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80?" "?(z");
+	assert_string_equal(buf, "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80?"
+				 "?(z");
 	record_text(buf, 3, text);
 	assert_string_equal(buf, "a");
 	record_text(buf, 4, text);
@@ -194,6 +195,18 @@ static void test_recover_unsure(void **state)
 	assert_int_equal(v->store.applied, 1);
 }
 
+/* One that was being ended, and says no word to the holmd that starts anew. */
+static void test_recover_stopping(void **state)
+{
+	struct env *v = *state;
+
+	v->runner.alive = true;
+	env_put_vm(v, "00000000000000aa", "web", "stopping");
+	assert_int_equal(mgr_recover(&v->mgr, NULL), 0);
+	pass(v, 1);
+	assert_int_equal(v->runner.n_killed, 1);
+}
+
 /* A pool that a clone or an upload writes to stays. */
 static void test_pool_in_use(void **state)
 {
@@ -229,8 +242,13 @@ static void test_pool_in_use(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_words),  TEST(test_text),	      TEST(test_silence),
-		TEST(test_answer), TEST(test_recover_unsure), TEST(test_pool_in_use),
+		TEST(test_words),
+		TEST(test_text),
+		TEST(test_silence),
+		TEST(test_answer),
+		TEST(test_recover_unsure),
+		TEST(test_pool_in_use),
+		TEST(test_recover_stopping),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
