@@ -29,11 +29,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define STOP_GRACE_MS	 2000
+#define FILES_MAX	 65536
 #define HISTORY_FILE_MAX (256ull << 20)
 
 struct daemon {
@@ -68,6 +70,19 @@ static int make_folder(const char *path, mode_t mode, struct err *e)
 	if (mkdir(path, mode) && errno != EEXIST)
 		return err_set(e, -errno, "cannot make folder %s: %s", path, strerror(errno));
 	return 0;
+}
+
+/* Two descriptors a VM and one a client: the usual 1024 would end near 500 VMs. */
+static void raise_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	l.rlim_cur = MAX(l.rlim_cur, MIN(l.rlim_max, (rlim_t)FILES_MAX));
+	if (setrlimit(RLIMIT_NOFILE, &l))
+		log_line(LOG_WARN, "holmd", "no more than the usual descriptors: %s",
+			 strerror(errno));
 }
 
 static void on_stopped(void *arg)
@@ -108,6 +123,8 @@ static int open_signals(struct daemon *d, struct err *e)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* Where a parent ignores it children cannot be waited for. */
+	signal(SIGCHLD, SIG_DFL);
 	d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (d->signals < 0)
 		return err_set(e, -errno, "cannot watch signals: %s", strerror(errno));
@@ -334,7 +351,10 @@ static void tear_down(struct daemon *d)
 int daemon_run(const struct options *o, struct err *e)
 {
 	struct daemon d = { .o = o, .signals = -1, .host.net_lock = -1 };
-	int ret = set_up(&d, e);
+	int ret;
+
+	raise_files();
+	ret = set_up(&d, e);
 
 	if (!ret) {
 		log_line(LOG_INFO, "holmd", "ready: %zu VMs, %s", d.mgr.n_vms, o->socket);

@@ -13,9 +13,26 @@
 
 #define IDLE_S 60
 
-enum { OPT_RUN = 256, OPT_STATE, OPT_SOCKET, OPT_GROUP, OPT_LISTEN, OPT_CERT, OPT_KEY, OPT_CA,
-       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM, OPT_BOOT,
-       OPT_SCHED, OPT_QUANTUM, OPT_AGEING };
+enum {
+	OPT_RUN = 256,
+	OPT_STATE,
+	OPT_SOCKET,
+	OPT_GROUP,
+	OPT_LISTEN,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_CA,
+	OPT_LOG,
+	OPT_IDLE,
+	OPT_OVERCOMMIT,
+	OPT_USER,
+	OPT_SYSTEM,
+	OPT_VMM,
+	OPT_BOOT,
+	OPT_SCHED,
+	OPT_QUANTUM,
+	OPT_AGEING,
+};
 
 static const struct option table[] = {
 	{ "user", no_argument, NULL, OPT_USER },
@@ -242,16 +259,19 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 	while (!ret && (opt = getopt_long(argc, argv, "hV", table, NULL)) != -1) {
 		ret = take(o, opt, optarg, e);
 		if (opt == '?')
-			ret = err_set(e, -EINVAL, "'%.80s': unknown, or its value is missing; see "
-				      "'holmd --help'", argv[optind - 1]);
+			ret = err_set(e, -EINVAL,
+				      "'%.80s': unknown, or its value is missing; see "
+				      "'holmd --help'",
+				      argv[optind - 1]);
 	}
 	if (!ret && optind < argc)
 		ret = err_set(e, -EINVAL, "holmd takes no argument '%.80s'", argv[optind]);
 	if (ret || o->help || o->version)
 		return ret;
 	if (o->listen_host && (!o->cert || !o->key))
-		return err_set(e, -EINVAL, "--listen needs --cert FILE and --key FILE: TCP is "
-					   "served with TLS only");
+		return err_set(e, -EINVAL,
+			       "--listen needs --cert FILE and --key FILE: TCP is "
+			       "served with TLS only");
 	if (o->idle_s == UINT32_MAX)
 		o->idle_s = o->user ? IDLE_S : 0;
 	ret = default_dirs(o, e);

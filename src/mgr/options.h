@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define OPTIONS_PATH_MAX 4096
+#define OPTIONS_PATH_MAX      4096
 #define OPTIONS_BOOT_DIRS_MAX 16
 
 struct options {
@@ -24,8 +24,8 @@ struct options {
 	const char *boot_dirs[OPTIONS_BOOT_DIRS_MAX];
 	unsigned n_boot_dirs;
 	char boot_default[OPTIONS_PATH_MAX + 8];
-	const char *group;	    /* of the socket */
-	const char *listen_host;    /* TCP with TLS; NULL: none */
+	const char *group;	 /* of the socket */
+	const char *listen_host; /* TCP with TLS; NULL: none */
 	uint16_t listen_port;
 	const char *cert, *key, *client_ca;
 	const char *log;      /* NULL: stderr */

@@ -260,8 +260,7 @@ int mgr_recover(struct mgr *m, struct err *e)
 	/* By id, because what happens here may sort them anew. */
 	for (size_t i = 0; i < m->n_vms; i++)
 		m->vms[i]->unwritten = false;
-	mgr_recover_lives(m);
-	return 0;
+	return mgr_recover_lives(m, e);
 }
 
 static int check_name(struct mgr *m, const struct vm *self, const char *name, struct err *e)

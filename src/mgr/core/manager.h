@@ -101,7 +101,7 @@ void mgr_init(struct mgr *m, const struct sched_size *capacity);
 /** mgr_fini() - forget everything; processes go on. */
 void mgr_fini(struct mgr *m);
 
-/** mgr_recover() - see above; errors only where the store cannot be read. */
+/** mgr_recover() - see above; errors only where the store or the host cannot be read. */
 int mgr_recover(struct mgr *m, struct err *e) MUST_CHECK;
 
 /** mgr_find() - by name, else by id; a deleted VM by id, or by name where no other has it. */
@@ -160,7 +160,7 @@ void mgr_reorder(struct mgr *m, struct vm *vm);
 /** mgr_timers_init() - those of a VM that comes into the list. */
 void mgr_timers_init(struct mgr *m, struct vm *vm);
 /** mgr_recover_lives() - adopt, clean up, go on with what was under way, start by itself. */
-void mgr_recover_lives(struct mgr *m);
+int mgr_recover_lives(struct mgr *m, struct err *e) MUST_CHECK;
 /** mgr_check_quota() - whether @vm, new or changed, fits its project's; -EDQUOT, -ENOENT. */
 int mgr_check_quota(struct mgr *m, const struct vm *vm, struct err *e) MUST_CHECK;
 /** mgr_launch() - make the process of a VM in state starting; a failure goes to its life. */
@@ -189,6 +189,8 @@ void mgr_admit_init(struct mgr *m, const struct sched_size *capacity);
 void mgr_queue_adopt(struct mgr *m, struct vm *vm, bool running);
 /** mgr_queue_leave() - gives back its place or its room; whether it waited for its start. */
 bool mgr_queue_leave(struct mgr *m, struct vm *vm);
+/** mgr_arm_grace() - force when life.stop_by_ns has come. */
+void mgr_arm_grace(struct mgr *m, struct vm *vm);
 /** mgr_press() - power button now, force when life.stop_by_ns has come. */
 void mgr_press(struct mgr *m, struct vm *vm);
 /** mgr_entry() - an audit entry on a VM's behalf, in @buf for its target. */

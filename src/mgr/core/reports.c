@@ -8,6 +8,7 @@
 #include "mgr/core/manager.h"
 
 #include "base/log.h"
+#include "mgr/core/record.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,7 +71,7 @@ void mgr_report(struct mgr *m, struct vm *vm, enum vm_event ev)
 
 static void say(struct vm *vm, const char *text)
 {
-	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s", text);
+	record_text(vm->life.reason, sizeof(vm->life.reason), text);
 }
 
 /* Whether the policy wants it to run again after this end. */
@@ -133,7 +134,7 @@ static void clean(struct mgr *m, struct vm *vm)
 		m->host->release(m->host_ctx, vm);
 	memset(&vm->life.run, 0, sizeof(vm->life.run));
 	vm->life.stop_by_ns = 0;
-	vm->stands = false;
+	vm->stands = vm->asked = false;
 	vm->sample = (struct sample) { 0 };
 }
 
@@ -173,8 +174,8 @@ void mgr_forward_answer(void *ctx, const json_t *reply UNUSED, const struct err 
 
 void mgr_request_done(struct mgr *m, struct vm *vm)
 {
-	if (!vm->op || (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME &&
-			vm->goal != VM_DO_RESET))
+	if (!vm->op ||
+	    (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME && vm->goal != VM_DO_RESET))
 		return;
 	op_end(&m->ops, vm->op, OP_DONE, NULL, NULL);
 	vm->op = NULL;
@@ -204,8 +205,8 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 	r = &vm->life.run;
 	r->pid = h->pid;
 	r->started_ns = h->started_ns;
-	snprintf(r->engine, sizeof(r->engine), "%s", h->engine);
-	snprintf(r->why, sizeof(r->why), "%s", h->why);
+	record_text(r->engine, sizeof(r->engine), h->engine);
+	record_text(r->why, sizeof(r->why), h->why);
 	if (vm->life.state == VM_STOPPING) {
 		/* Adopted in the middle of its end: ask again. */
 		mgr_note(m, vm);
@@ -245,14 +246,14 @@ static void record_end(struct mgr *m, struct vm *vm, const struct run_end *end)
 	struct vm_exit *x = &vm->life.exit;
 	bool forced = !strncmp(vm->life.reason, "did not power off", 17);
 
-	snprintf(x->end, sizeof(x->end), "%s", end->end);
+	record_text(x->end, sizeof(x->end), end->end);
 	x->code = end->code;
 	x->at_ns = m->clock->wall_ns(m->clock);
 	if (end->message)
 		say(vm, end->message);
 	else if (!forced)
 		snprintf(vm->life.reason, sizeof(vm->life.reason), "its process ended: %s, code %d",
-			 end->end, end->code);
+			 x->end, end->code);
 }
 
 static void ended(struct mgr *m, struct vm *vm, const struct run_end *end)
@@ -316,39 +317,50 @@ const struct runner_client mgr_runner_client = {
 };
 
 /* One VM after the start of holmd. */
-static void recover_one(struct mgr *m, struct vm *vm)
+static int recover_one(struct mgr *m, struct vm *vm, struct err *e)
 {
 	struct run_end end = { .end = "killed", .code = 137 };
-	struct err e = { 0 };
 	int ret;
 
 	if (vm_state_has_process(vm->life.state)) {
-		ret = m->runner->ops->adopt(m->runner, vm->id, &end, &e);
-		if (!ret)
-			return;
+		ret = m->runner->ops->adopt(m->runner, vm->id, &end, e);
+		if (!ret) {
+			/* Its end was acknowledged, and comes whether it says hello or not. */
+			if (vm->life.state == VM_STOPPING)
+				mgr_arm_grace(m, vm);
+			return 0;
+		}
+		/* Not known to be dead: giving back what it has would leave it without an owner. */
+		if (ret != -ESRCH) {
+			err_prefix(e, "cannot tell whether VM '%s' runs", vm->name);
+			return ret;
+		}
 		if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
-		    !vm->life.run.pid && ret == -ESRCH) {
+		    !vm->life.run.pid) {
 			/* Asked for, acknowledged, not begun. */
 			clean(m, vm);
 			mgr_admit(m, vm);
-			return;
+			return 0;
 		}
 		ended(m, vm, &end);
-		return;
+		return 0;
 	}
 	m->runner->ops->clean(m->runner, vm->id);
 	if (vm->life.state == VM_DELETED || vm->life.state == VM_SUSPENDED)
-		return;
+		return 0;
 	if (vm->autostart ||
-	    (vm->life.state != VM_CREATED &&
-	     (vm->restart == VM_RESTART_ALWAYS ||
-	      restart_wanted(vm, vm->life.state == VM_CRASHED))))
+	    (vm->life.state != VM_CREATED && (vm->restart == VM_RESTART_ALWAYS ||
+					      restart_wanted(vm, vm->life.state == VM_CRASHED))))
 		mgr_verb_self(m, vm, VM_DO_START, "started with the host");
+	return 0;
 }
 
-void mgr_recover_lives(struct mgr *m)
+int mgr_recover_lives(struct mgr *m, struct err *e)
 {
+	int ret = 0;
+
 	/* Starting changes no order: only names and being deleted do. */
-	for (size_t i = 0; i < m->n_vms; i++)
-		recover_one(m, m->vms[i]);
+	for (size_t i = 0; i < m->n_vms && !ret; i++)
+		ret = recover_one(m, m->vms[i], e);
+	return ret;
 }

@@ -82,12 +82,18 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 		mgr_start_failed(m, vm, e.msg);
 }
 
-void mgr_press(struct mgr *m, struct vm *vm)
+void mgr_arm_grace(struct mgr *m, struct vm *vm)
 {
-	struct control_request resume = { .what = CONTROL_RESUME };
 	uint64_t now = m->clock->wall_ns(m->clock), by = vm->life.stop_by_ns;
 
 	loop_timer_arm(&vm->grace, m->clock->mono_ns(m->clock) + (by > now ? by - now : 0));
+}
+
+void mgr_press(struct mgr *m, struct vm *vm)
+{
+	struct control_request resume = { .what = CONTROL_RESUME };
+
+	mgr_arm_grace(m, vm);
 	/* A guest that stands still cannot power off. */
 	if (vm->stands)
 		(void)!m->runner->ops->send(m->runner, vm->id, &resume, NULL, NULL, NULL);
@@ -269,13 +275,16 @@ int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op, str
 int mgr_verb_self(struct mgr *m, struct vm *vm, enum vm_event verb, const char *reason)
 {
 	struct vm_step step = vm_step(vm->life.state, verb);
+	char target[VM_NAME_MAX + 4], what[32];
 
 	if (!step.allowed)
 		return -EBUSY;
 	vm->life.state = step.next;
 	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s", reason);
 	mgr_note(m, vm);
-	mgr_audit(m, &holmd, "vm.start", vm->name, "ok");
+	target_of(target, vm);
+	snprintf(what, sizeof(what), "vm.%s", vm_event_name(verb));
+	mgr_audit(m, &holmd, what, target, "ok");
 	act(m, vm, step.action);
 	return 0;
 }

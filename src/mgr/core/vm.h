@@ -94,6 +94,7 @@ struct vm {
 	bool unwritten;		   /* a report's change is not in the store yet */
 	struct sample sample;	   /* the last look; at_ns 0: none in this run */
 	bool sampled;		   /* @sample is in the history */
+	bool asked;		   /* for the next sample, and has not answered */
 	struct mgr *mgr;
 	struct loop_timer grace;   /* after shutdown: force */
 	struct loop_timer backoff; /* before a restart by policy */
