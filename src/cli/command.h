@@ -37,7 +37,8 @@ struct cmd_option {
 	char letter;	    /* short name, 0: none */
 	const char *arg;    /* placeholder of its value, NULL: it is a flag */
 	const char *help;   /* one or two sentences, no trailing full stop */
-	const char *field;  /* of struct vm_config, set from the value; NULL: handled by run */
+	const char *field;  /* of struct vm_config, set from the value, from "true" where it is a
+			       flag; NULL: handled by run */
 	const char *json;   /* member of the request's body, "resources.cpu.shares"; or NULL */
 	enum cmd_json kind; /* with @json */
 	const char *values; /* completions, space-separated; "@file": paths; "@vm", "@net" ...:

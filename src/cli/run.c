@@ -45,7 +45,7 @@ static int run_option(struct run *r, const struct cmd_option *opt, const char *v
 			       "--kernel FILE",
 			       value);
 	if (opt->field)
-		return vm_config_set(&r->config, opt->field, value, e);
+		return vm_config_set(&r->config, opt->field, value ? value : "true", e);
 	if (!strcmp(opt->name, "detach") || !strcmp(opt->name, "job"))
 		r->managed = true;
 	else if (!strcmp(opt->name, "config"))

@@ -49,6 +49,10 @@ static const struct cmd_option config_options[] = {
 	  .arg = "SIZE",
 	  .help = "RAM, like 512M or 4G; 512M by default",
 	  .field = "memory" },
+	{ .name = "memory-merge",
+	  .help = "Let the host merge equal pages of this VM's RAM and others' (KSM), which saves "
+		  "memory where guests are alike",
+	  .field = "memory_merge" },
 	{ .name = "engine",
 	  .arg = "auto|kvm|soft[,OPTIONS]",
 	  .help = "What runs the guest's instructions; auto takes KVM where it has hardware "

@@ -57,7 +57,7 @@ int vm_body_option(struct vm_body *b, const struct cmd_option *opt, const char *
 		return read_config(b, value, e);
 	if (!opt->field)
 		return body_set(b->root, opt, value, e);
-	ret = vm_config_set(&b->config, opt->field, value, e);
+	ret = vm_config_set(&b->config, opt->field, value ? value : "true", e);
 	if (!ret && json_object_set_new(b->given, opt->field, json_true()))
 		ret = err_set(e, -ENOMEM, "no memory for a request");
 	return ret;

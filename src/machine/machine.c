@@ -183,7 +183,9 @@ static int build_memory(struct machine *m, struct err *e)
 
 	if (!ret)
 		ret = mem_create(&m->mem, e);
-	if (!ret)
+	if (!ret && m->config->memory_merge)
+		ret = mem_add_ram_merged(m->mem, m->config->memory, BOARD_LOW_RAM_END, e);
+	else if (!ret)
 		ret = mem_add_ram(m->mem, m->config->memory, BOARD_LOW_RAM_END, e);
 	if (!ret)
 		ret = bus_create(&m->ports, "port", 0x10000, e);

@@ -7,7 +7,6 @@
 #include "virtio/dev/devices.h"
 
 #include <jansson.h>
-#include <sys/stat.h>
 
 #define STATS_MAX 64
 
@@ -49,19 +48,6 @@ static json_t *net_stats_json(const struct net *n)
 			 "rx_dropped", (json_int_t)s.rx_dropped);
 }
 
-/* Bytes of guest RAM that the host has pages for: blocks of 512 bytes behind its memfd. */
-static uint64_t ram_resident(const struct machine *m)
-{
-	unsigned n;
-	const struct mem_region *r = mem_regions(m->mem, &n);
-	struct stat st;
-
-	for (unsigned i = 0; i < n; i++)
-		if (r[i].kind == MEM_RAM && !fstat(r[i].fd, &st))
-			return (uint64_t)st.st_blocks * 512;
-	return 0;
-}
-
 json_t *machine_stats(struct machine *m)
 {
 	json_t *o = json_object(), *vcpus = json_array(), *disks = json_array();
@@ -76,7 +62,8 @@ json_t *machine_stats(struct machine *m)
 		json_object_set_new(o, "first_instruction_at_ns", json_integer((json_int_t)first));
 	json_object_set_new(o, "resets", json_integer((json_int_t)m->resets));
 	json_object_set_new(o, "ram_bytes", json_integer((json_int_t)mem_ram_size(m->mem)));
-	json_object_set_new(o, "ram_resident_bytes", json_integer((json_int_t)ram_resident(m)));
+	json_object_set_new(o, "ram_resident_bytes",
+			    json_integer((json_int_t)mem_ram_resident(m->mem)));
 	for (unsigned i = 0; i < m->vcpus.n; i++)
 		json_array_append_new(vcpus, vcpu_stats(m, i));
 	json_object_set_new(o, "vcpus", vcpus);

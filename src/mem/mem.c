@@ -4,11 +4,10 @@
  *
  * Theory of operation: the regions are a sorted array in the map itself; adding one shifts its
  * successors, so a pointer to a region lasts until the next mem_add_*(). All RAM is one mapping
- * of one memfd, sealed so that nobody who gets the descriptor can take pages away from under us.
- * The flags are one anonymous mapping with a byte for each page. Both are reserved lazily: what
- * the guest never touches costs nothing.
+ * (backing.h). The flags are one anonymous mapping with a byte for each page, reserved lazily:
+ * what the guest never touches costs nothing.
  *
- * Invariants: regions never overlap; gpa, size and fd_off are multiples of the page size; every
+ * Invariants: regions never overlap; gpa, size and off are multiples of the page size; every
  * region ends at or below 2^MEM_GPA_BITS, so sums of an address inside and a length inside never
  * overflow.
  *
@@ -18,14 +17,11 @@
 #include "mem/mem.h"
 
 #include "base/bytes.h"
-#include "base/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define MEM_4GIB    0x100000000ull
 #define MEM_MIN_RAM 0x100000ull
@@ -34,9 +30,7 @@ static_assert(sizeof(_Atomic uint8_t) == 1, "flags are bytes");
 
 /** A mapping that regions are cut from; lives until the map goes. */
 struct mem_block {
-	uint8_t *host;
-	uint64_t size;
-	int fd;
+	struct mem_backing backing;
 	_Atomic uint8_t *flags;
 };
 
@@ -71,45 +65,34 @@ static uint64_t flags_bytes(uint64_t size)
 static void block_free(struct mem_block *b)
 {
 	if (b->flags)
-		munmap((void *)b->flags, flags_bytes(b->size));
-	if (b->host)
-		munmap(b->host, b->size);
-	fd_close(&b->fd);
-	*b = (struct mem_block) { .fd = -1 };
+		munmap((void *)b->flags, flags_bytes(b->backing.size));
+	b->flags = NULL;
+	mem_backing_free(&b->backing);
 }
 
-/** Make a sealed memfd of @size bytes and map it; nothing is left behind on failure. */
-static int block_make(struct mem_block *out, const char *name, uint64_t size, struct err *e)
+/** Memory of @size bytes with its flags; nothing is left behind on failure. */
+static int block_make(struct mem_block *b, enum mem_backing_kind kind, const char *name,
+		      uint64_t size, struct err *e)
 {
-	struct mem_block b = { .fd = -1, .size = size };
+	int rc = mem_backing_make(&b->backing, kind, name, size, e);
 	void *p;
-	int rc;
 
-	b.fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (b.fd < 0)
-		return err_set(e, -errno, "cannot make a memfd for guest memory: %m");
-	if (ftruncate(b.fd, (off_t)size) < 0 ||
-	    fcntl(b.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
-		goto fail;
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, b.fd, 0);
-	if (p == MAP_FAILED)
-		goto fail;
-	b.host = p;
+	if (rc)
+		return rc;
 	p = mmap(NULL, flags_bytes(size), PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		goto fail;
-	b.flags = p;
-	/* Hints: a core dump without the guest, flags that cost what is touched. */
-	(void)madvise(b.host, size, MADV_DONTDUMP);
+	if (p == MAP_FAILED) {
+		rc = err_set(e, -errno,
+			     "cannot get the flags of %llu MiB of guest memory: %m; give the VM "
+			     "less",
+			     (unsigned long long)(size >> 20));
+		block_free(b);
+		return rc;
+	}
+	/* A hint: flags that cost what is touched. */
 	(void)madvise(p, flags_bytes(size), MADV_NOHUGEPAGE);
-	*out = b;
+	b->flags = p;
 	return 0;
-fail:
-	rc = err_set(e, -errno, "cannot get %llu MiB of guest memory: %m; give the VM less",
-		     (unsigned long long)(size >> 20));
-	block_free(&b);
-	return rc;
 }
 
 /** Enter a region at its place; the caller has checked overlap and room. */
@@ -162,7 +145,8 @@ static int check_free(const struct mem *m, gpa_t gpa, uint64_t size, const char 
 	return 0;
 }
 
-int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e)
+static int add_ram(struct mem *m, enum mem_backing_kind kind, uint64_t size, gpa_t hole_start,
+		   struct err *e)
 {
 	uint64_t low = MIN(size, hole_start), high = size - low;
 	struct mem_block *b = &m->blocks[m->n_blocks];
@@ -183,14 +167,14 @@ int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e)
 		rc = err_set(e, -EINVAL, "more than %d memory regions", MEM_REGIONS_MAX);
 	if (rc)
 		return rc;
-	rc = block_make(b, "holm-ram", size, e);
+	rc = block_make(b, kind, "holm-ram", size, e);
 	if (rc)
 		return rc;
 	r = (struct mem_region) { .gpa = 0,
 				  .size = low,
 				  .kind = MEM_RAM,
-				  .host = b->host,
-				  .fd = b->fd,
+				  .host = b->backing.host,
+				  .backing = &b->backing,
 				  .flags = b->flags,
 				  .name = "ram-low" };
 	rc = region_add(m, &r, e);
@@ -200,7 +184,7 @@ int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e)
 		r.gpa = MEM_4GIB;
 		r.size = high;
 		r.host += low;
-		r.fd_off = low;
+		r.off = low;
 		r.flags += low >> MEM_PAGE_SHIFT;
 		r.name = "ram-high";
 		rc = region_add(m, &r, e);
@@ -220,6 +204,16 @@ fail_block:
 	return rc;
 }
 
+int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e)
+{
+	return add_ram(m, MEM_BACKING_SHARED, size, hole_start, e);
+}
+
+int mem_add_ram_merged(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e)
+{
+	return add_ram(m, MEM_BACKING_MERGED, size, hole_start, e);
+}
+
 int mem_add_rom(struct mem *m, gpa_t gpa, const void *bytes, uint64_t size, const char *name,
 		struct err *e)
 {
@@ -235,19 +229,19 @@ int mem_add_rom(struct mem *m, gpa_t gpa, const void *bytes, uint64_t size, cons
 	rc = check_free(m, gpa, full, name, e);
 	if (rc)
 		return rc;
-	rc = block_make(b, "holm-rom", full, e);
+	rc = block_make(b, MEM_BACKING_SHARED, "holm-rom", full, e);
 	if (rc)
 		return rc;
-	memcpy(b->host, bytes, size);
-	if (mprotect(b->host, full, PROT_READ) < 0) {
+	memcpy(b->backing.host, bytes, size);
+	if (mprotect(b->backing.host, full, PROT_READ) < 0) {
 		rc = err_set(e, -errno, "cannot protect %s: %m", name);
 		goto fail;
 	}
 	r = (struct mem_region) { .gpa = gpa,
 				  .size = full,
 				  .kind = MEM_ROM,
-				  .host = b->host,
-				  .fd = b->fd,
+				  .host = b->backing.host,
+				  .backing = &b->backing,
 				  .flags = b->flags,
 				  .name = name };
 	rc = region_add(m, &r, e);
@@ -389,28 +383,6 @@ static void mark_written(const struct mem *m, const struct mem_region *r, gpa_t 
 	}
 }
 
-/* From this size on a copy goes through the memfd. */
-#define BULK_MIN 262144u
-
-/*
- * Copy to RAM. Much at once is written to the memfd rather than through the mapping: that spares
- * a page fault and the zeroing of every fresh page, which makes up most of a boot's start.
- */
-/* seccomp: loop: pwrite64 */
-static void copy_in(const struct mem_region *r, uint64_t off, const uint8_t *buf, size_t len)
-{
-	while (len >= BULK_MIN) {
-		ssize_t n = pwrite(r->fd, buf, len, (off_t)(r->fd_off + off));
-
-		if (n <= 0)
-			break; /* the mapping says the same with a signal, if it is out of memory */
-		off += (uint64_t)n;
-		buf += n;
-		len -= (size_t)n;
-	}
-	memcpy(r->host + off, buf, len);
-}
-
 /** Copy @buf, or zeros where it is NULL. */
 static int write_bytes(struct mem *m, gpa_t gpa, const uint8_t *buf, size_t len)
 {
@@ -421,7 +393,7 @@ static int write_bytes(struct mem *m, gpa_t gpa, const uint8_t *buf, size_t len)
 		size_t n = chunk_len(r, gpa, len);
 
 		if (buf) {
-			copy_in(r, gpa - r->gpa, buf, n);
+			mem_backing_fill(r->backing, r->off + (gpa - r->gpa), buf, n);
 			buf += n;
 		} else {
 			memset(r->host + (gpa - r->gpa), 0, n);
@@ -462,7 +434,6 @@ void mem_unmap(struct mem *m, gpa_t gpa, size_t len, bool write)
 	mark_written(m, r, gpa, len);
 }
 
-/* seccomp: loop,vcpu: fallocate madvise */
 int mem_discard(struct mem *m, gpa_t gpa, uint64_t len)
 {
 	if (check_ram(m, gpa, len))
@@ -470,15 +441,22 @@ int mem_discard(struct mem *m, gpa_t gpa, uint64_t len)
 	while (len) {
 		const struct mem_region *r = mem_find(m, gpa);
 		uint64_t n = chunk_len(r, gpa, len);
+		int rc = mem_backing_discard(r->backing, r->off + (gpa - r->gpa), n);
 
-		if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			      (off_t)(r->fd_off + (gpa - r->gpa)), (off_t)n) < 0)
-			return -errno;
+		if (rc)
+			return rc;
 		mark_written(m, r, gpa, n);
 		gpa += n;
 		len -= n;
 	}
 	return 0;
+}
+
+uint64_t mem_ram_resident(const struct mem *m)
+{
+	const struct mem_region *r = mem_find(m, 0);
+
+	return r && r->kind == MEM_RAM ? mem_backing_resident(r->backing) : 0;
 }
 
 void mem_dirty_take(struct mem *m UNUSED, const struct mem_region *r, uint8_t *bitmap)

@@ -2,10 +2,11 @@
 /*
  * Guest-physical memory: which addresses are RAM or ROM, and the only way to their bytes.
  *
- * Theory of operation: RAM is one memfd, mapped once, shared. It appears in the guest-physical
- * address space as regions: [0, hole), and [4 GiB, ...) for the rest; ROM regions have memory of
- * their own. Regions are few (MEM_REGIONS_MAX) and change only while no vCPU runs, so a look-up
- * is a short scan without a lock. An address in no region is MMIO or nothing: the bus decides.
+ * Theory of operation: RAM is one mapping (backing.h: a memfd, or private memory whose equal
+ * pages the host merges). It appears in the guest-physical address space as regions: [0, hole),
+ * and [4 GiB, ...) for the rest; ROM regions have memory of their own. Regions are few
+ * (MEM_REGIONS_MAX) and change only while no vCPU runs, so a look-up is a short scan without a
+ * lock. An address in no region is MMIO or nothing: the bus decides.
  *
  * Each RAM page has one byte of flags, changed atomically: MEM_PAGE_DIRTY (written since the last
  * mem_dirty_take()) and MEM_PAGE_CODE (the soft engine holds decoded or translated code of it).
@@ -23,6 +24,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "mem/backing.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -45,11 +47,11 @@ struct mem_region {
 	gpa_t gpa;     /* page-aligned */
 	uint64_t size; /* bytes, a multiple of MEM_PAGE_SIZE, not 0 */
 	enum mem_kind kind;
-	uint8_t *host;		/* where the bytes are mapped in this process */
-	int fd;			/* the memfd behind it */
-	uint64_t fd_off;	/* offset of the first byte in it */
-	_Atomic uint8_t *flags; /* MEM_PAGE_* for each page */
-	const char *name;	/* static string: "ram-low", "bios" */
+	uint8_t *host;			   /* where the bytes are mapped in this process */
+	const struct mem_backing *backing; /* what it is cut from */
+	uint64_t off;			   /* offset of the first byte in it */
+	_Atomic uint8_t *flags;		   /* MEM_PAGE_* for each page */
+	const char *name;		   /* static string: "ram-low", "bios" */
 };
 
 /** Told before a region comes or after it went; no vCPU runs meanwhile. */
@@ -77,6 +79,9 @@ void mem_destroy(struct mem *m);
  */
 int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e) MUST_CHECK;
 
+/** mem_add_ram_merged() - as mem_add_ram(), of private memory whose equal pages KSM may merge. */
+int mem_add_ram_merged(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e) MUST_CHECK;
+
 /** mem_add_rom() - a read-only copy of @size bytes at @gpa; size rounded up to pages with 0. */
 int mem_add_rom(struct mem *m, gpa_t gpa, const void *bytes, uint64_t size, const char *name,
 		struct err *e) MUST_CHECK;
@@ -87,6 +92,8 @@ void mem_unlisten(struct mem *m);
 
 /** mem_ram_size() - bytes of RAM in all. */
 uint64_t mem_ram_size(const struct mem *m);
+/** mem_ram_resident() - bytes of RAM that the host has pages for; see mem_backing_resident(). */
+uint64_t mem_ram_resident(const struct mem *m);
 /** mem_low_ram_end() - first address behind the RAM below 4 GiB. */
 gpa_t mem_low_ram_end(const struct mem *m);
 /** mem_high_ram_end() - first address behind the RAM above 4 GiB; 4 GiB where there is none. */

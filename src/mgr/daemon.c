@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "mgr/api/ctx.h"
 #include "mgr/api/http.h"
+#include "mgr/api/policy.h"
 #include "mgr/api/volumes.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
@@ -204,12 +205,16 @@ static int open_manager(struct daemon *d, struct err *e)
 		.host_ctx = &d->host,
 	};
 	mgr_init(&d->mgr, &room);
+	d->mgr.sched.policy = d->o->sched;
+	d->mgr.sched.quantum_ms = d->o->quantum_ms;
+	d->mgr.sched.ageing_ms = d->o->ageing_ms;
 	d->mgr_there = true;
 	d->host = (struct hostside) {
 		.loop = d->loop,
 		.store = d->store,
 		.mgr = &d->mgr,
 		.monitor = &d->monitor,
+		.net_lock = -1,
 	};
 	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)
@@ -258,6 +263,9 @@ static int open_api(struct daemon *d, struct err *e)
 		.volume_project = volumes_project,
 		.upload = volumes_upload,
 		.history = d->history,
+		.check_config = policy_check_config,
+		.boot_dirs = d->o->boot_dirs,
+		.n_boot_dirs = d->o->n_boot_dirs,
 	};
 	snprintf(d->ctx.net_why, sizeof(d->ctx.net_why), "%s", d->host.net_why);
 	ctx_init(&d->ctx);
@@ -325,7 +333,7 @@ static void tear_down(struct daemon *d)
 
 int daemon_run(const struct options *o, struct err *e)
 {
-	struct daemon d = { .o = o, .signals = -1 };
+	struct daemon d = { .o = o, .signals = -1, .host.net_lock = -1 };
 	int ret = set_up(&d, e);
 
 	if (!ret) {

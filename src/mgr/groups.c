@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BASE_NAME "holm"
+#define BASE_NAME_MAX 16
+#define SYSTEM_STATE  "/var/lib/holm"
 #define LOOK_NS	  (200 * CLOCK_NS_PER_MS)
 
 /* "web/team/ID": the project, those above it before it, and the VM. */
@@ -80,12 +81,29 @@ static void on_sweep(void *arg)
 	groups_sweep(arg);
 }
 
-void groups_open(struct groups *g)
+/* "holm" for the host's own, else with a hash (FNV-1a) of where the records are. */
+static void base_name(char buf[BASE_NAME_MAX], const char *state_dir)
 {
+	uint32_t h = 2166136261u;
+
+	if (!strcmp(state_dir, SYSTEM_STATE)) {
+		snprintf(buf, BASE_NAME_MAX, "holm");
+		return;
+	}
+	for (const char *p = state_dir; *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	snprintf(buf, BASE_NAME_MAX, "holm-%08x", h);
+}
+
+void groups_open(struct groups *g, const char *state_dir)
+{
+	char name[BASE_NAME_MAX];
 	struct err e = { 0 };
 
+	base_name(name, state_dir);
+
 	loop_timer_init(&g->sweep, g->mgr->loop, on_sweep, g);
-	if (cgroups_open(&g->cg, "", BASE_NAME, CGROUP_AUTO, &e)) {
+	if (cgroups_open(&g->cg, "", name, CGROUP_AUTO, &e)) {
 		g->cg = NULL;
 		log_line(LOG_WARN, "groups", "no control groups: %s", e.msg);
 	} else if (cgroups_missing(g->cg)[0]) {

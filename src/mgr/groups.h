@@ -30,8 +30,11 @@ struct groups {
 	unsigned n_leaving;
 };
 
-/** groups_open() - @g zeroed but for mgr. Never fails: without groups VMs run unbounded. */
-void groups_open(struct groups *g);
+/**
+ * groups_open() - @g zeroed but for mgr. Never fails: without groups VMs run unbounded.
+ * @state_dir: tells this holmd from others on the host, each of which has a base group of its own
+ */
+void groups_open(struct groups *g, const char *state_dir);
 void groups_close(struct groups *g);
 
 /** groups_make() - before a process is made. */

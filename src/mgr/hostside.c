@@ -4,12 +4,23 @@
  */
 #include "mgr/hostside.h"
 
+#include "base/fd.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int rules_of(const struct vm *vm, struct net_rule **rules, size_t *n, struct err *e)
+{
+	*rules = NULL;
+	*n = 0;
+	return vm->rules ? net_rules_decode(rules, n, vm->rules, strlen(vm->rules), e) : 0;
+}
 
 static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, int *tap_fd,
 		struct err *e)
@@ -17,6 +28,7 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 	struct net_nic nic = { .vm = vm->id,
 			       .name = vm->name,
 			       .mac = c->mac_given ? c->mac : NULL };
+	MEM_AUTO struct net_rule *rules = NULL;
 	const struct net_lease *lease;
 	char mac[18];
 	int ret;
@@ -25,6 +37,11 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 		return 0;
 	if (!h->net)
 		return err_set(e, -EPERM, "%s", h->net_why);
+	ret = rules_of(vm, &rules, &nic.n_rules, e);
+	if (ret)
+		return ret;
+	nic.rules = rules;
+	nic.set_rules = true;
 	ret = netmgr_attach(h->net, c->network, &nic, tap_fd, &lease, e);
 	if (ret)
 		return ret;
@@ -114,6 +131,13 @@ static void changed(void *ctx, const struct vm *vm, bool renamed)
 	groups_set_reserved(&h->groups);
 	if (h->net && renamed)
 		complain(netmgr_rename(h->net, vm->id, vm->name, &e), &e);
+	if (h->net && vm->life.run.pid && vm->config.net == VM_NET_MANAGED) {
+		MEM_AUTO struct net_rule *rules = NULL;
+		size_t n;
+		int ret = rules_of(vm, &rules, &n, &e);
+
+		complain(ret ? ret : netmgr_set_rules(h->net, vm->id, rules, n, &e), &e);
+	}
 }
 
 static void purged(void *ctx, const struct vm *vm)
@@ -153,6 +177,28 @@ static int define(void *ctx, const char *kind UNUSED, const char *id UNUSED, con
 	return 0;
 }
 
+/*
+ * Bridges, taps and rules have one owner in a network namespace, or two would sweep each other's
+ * away. An abstract socket's name is such a namespace's own and goes with its holder, unix(7).
+ */
+static int own_networks(struct hostside *h, struct err *e)
+{
+	static const char name[] = "\0holm-networks";
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	socklen_t len = offsetof(struct sockaddr_un, sun_path) + sizeof(name) - 1;
+
+	if (geteuid())
+		return err_set(e, -EPERM, "networks need root's rights: use --net user, or the "
+					  "host's own holmd");
+	h->net_lock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	memcpy(a.sun_path, name, sizeof(name) - 1);
+	if (h->net_lock < 0 || bind(h->net_lock, (struct sockaddr *)&a, len))
+		return err_set(e, -errno, "cannot take the host's networks, %s",
+			       errno == EADDRINUSE ? "another holmd has them: use that one"
+						   : strerror(errno));
+	return 0;
+}
+
 static int open_net(struct hostside *h, const char *run_dir, const char *state_dir, struct err *e)
 {
 	char run[4096], state[4096];
@@ -163,7 +209,7 @@ static int open_net(struct hostside *h, const char *run_dir, const char *state_d
 	if (snprintf(run, sizeof(run), "%s/net", run_dir) >= (int)sizeof(run) ||
 	    snprintf(state, sizeof(state), "%s/net", state_dir) >= (int)sizeof(state))
 		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);
-	if (netmgr_open(&h->net, &o, &why)) {
+	if (own_networks(h, &why) || netmgr_open(&h->net, &o, &why)) {
 		h->net = NULL;
 		snprintf(h->net_why, sizeof(h->net_why), "%s", why.msg);
 		log_line(LOG_INFO, "network", "no networks here: %s", why.msg);
@@ -181,7 +227,7 @@ int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir
 	int ret;
 
 	h->groups.mgr = h->mgr;
-	groups_open(&h->groups);
+	groups_open(&h->groups, state_dir);
 	h->stock.store = h->store;
 	if (snprintf(volumes, sizeof(volumes), "%s/volumes", state_dir) >= (int)sizeof(volumes))
 		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);
@@ -194,5 +240,6 @@ void hostside_close(struct hostside *h)
 	stock_close(&h->stock);
 	groups_close(&h->groups);
 	netmgr_close(h->net);
+	fd_close(&h->net_lock);
 	h->net = NULL;
 }

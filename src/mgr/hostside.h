@@ -20,6 +20,7 @@ struct hostside {
 	struct monitor *monitor;
 	struct groups groups;
 	struct stock stock;
+	int net_lock; /* held while the networks are ours; -1 */
 	struct netmgr *net; /* NULL: none, and why */
 	char net_why[ERR_MSG_MAX];
 };

@@ -14,7 +14,8 @@
 #define IDLE_S 60
 
 enum { OPT_RUN = 256, OPT_STATE, OPT_SOCKET, OPT_GROUP, OPT_LISTEN, OPT_CERT, OPT_KEY, OPT_CA,
-       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM };
+       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM, OPT_BOOT,
+       OPT_SCHED, OPT_QUANTUM, OPT_AGEING };
 
 static const struct option table[] = {
 	{ "user", no_argument, NULL, OPT_USER },
@@ -31,6 +32,10 @@ static const struct option table[] = {
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "overcommit", required_argument, NULL, OPT_OVERCOMMIT },
 	{ "vmm", required_argument, NULL, OPT_VMM },
+	{ "sched", required_argument, NULL, OPT_SCHED },
+	{ "quantum", required_argument, NULL, OPT_QUANTUM },
+	{ "ageing", required_argument, NULL, OPT_AGEING },
+	{ "boot-dir", required_argument, NULL, OPT_BOOT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -52,6 +57,14 @@ void options_help(void)
 	     "  --idle SECONDS      end after so long without VMs and clients; 0: never\n"
 	     "  --overcommit N      memory that all running VMs may have, in per cent of the\n"
 	     "                      host's; 100 by default\n"
+	     "  --boot-dir DIR      where users who are no admins may take kernels and initial\n"
+	     "                      RAM disks from; may be given several times; only root may\n"
+	     "                      write there; STATE-DIR/boot by default\n"
+	     "  --sched POLICY      who starts first where not all fit: fair (default), fcfs, sjf\n"
+	     "                      or rr; 'holm sched simulate' shows what each makes of a trace\n"
+	     "  --quantum MS        time slice of batch jobs under fair and rr; 10000 by default,\n"
+	     "                      0: they are not paused for each other\n"
+	     "  --ageing MS         who has waited so long goes first; 600000 by default, 0: never\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
@@ -102,6 +115,17 @@ static int take_listen(struct options *o, char *value, struct err *e)
 	return 0;
 }
 
+static int take_boot_dir(struct options *o, const char *value, struct err *e)
+{
+	if (value[0] != '/')
+		return err_set(e, -EINVAL, "--boot-dir '%.200s' is not an absolute path", value);
+	if (o->n_boot_dirs == OPTIONS_BOOT_DIRS_MAX)
+		return err_set(e, -E2BIG, "--boot-dir may be given %d times at most",
+			       OPTIONS_BOOT_DIRS_MAX);
+	o->boot_dirs[o->n_boot_dirs++] = value;
+	return 0;
+}
+
 static int take(struct options *o, int opt, char *value, struct err *e)
 {
 	switch (opt) {
@@ -117,6 +141,8 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return take_path(o->socket, value, e);
 	case OPT_VMM:
 		return take_path(o->vmm, value, e);
+	case OPT_BOOT:
+		return take_boot_dir(o, value, e);
 	case OPT_GROUP:
 		o->group = value;
 		return 0;
@@ -136,6 +162,12 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return 0;
 	case OPT_IDLE:
 		return take_number(&o->idle_s, "--idle", value, 0, 1000000, e);
+	case OPT_SCHED:
+		return sched_policy_parse(&o->sched, value, e);
+	case OPT_QUANTUM:
+		return take_number(&o->quantum_ms, "--quantum", value, 0, 3600000, e);
+	case OPT_AGEING:
+		return take_number(&o->ageing_ms, "--ageing", value, 0, 86400000, e);
 	case OPT_OVERCOMMIT:
 		return take_number(&o->overcommit, "--overcommit", value, 1, 10000, e);
 	case 'h':
@@ -201,7 +233,11 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
 	int opt, ret = 0;
 
-	*o = (struct options) { .user = geteuid() != 0, .overcommit = 100, .idle_s = UINT32_MAX };
+	*o = (struct options) { .user = geteuid() != 0, .overcommit = 100,
+			       .sched = SCHED_FAIR,
+			       .quantum_ms = SCHED_QUANTUM_MS,
+			       .ageing_ms = SCHED_AGEING_MS,
+			       .idle_s = UINT32_MAX };
 	opterr = 0;
 	while (!ret && (opt = getopt_long(argc, argv, "hV", table, NULL)) != -1) {
 		ret = take(o, opt, optarg, e);
@@ -221,5 +257,9 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 	ret = default_dirs(o, e);
 	if (!ret)
 		ret = default_dir(o->socket, o->run_dir, "/holmd.sock", e);
+	if (!ret && !o->n_boot_dirs) {
+		snprintf(o->boot_default, sizeof(o->boot_default), "%s/boot", o->state_dir);
+		o->boot_dirs[o->n_boot_dirs++] = o->boot_default;
+	}
 	return ret ? ret : default_vmm(o, e);
 }

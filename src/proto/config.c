@@ -215,6 +215,11 @@ static int set_memory(struct vm_config *c, const char *value, struct err *e)
 	return 0;
 }
 
+static int set_memory_merge(struct vm_config *c, const char *value, struct err *e)
+{
+	return bool_parse("memory_merge", value, &c->memory_merge, e);
+}
+
 static int set_kernel(struct vm_config *c, const char *value, struct err *e)
 {
 	return store_path(&c->kernel, "kernel", value, e);
@@ -552,6 +557,11 @@ static json_t *get_memory(const struct vm_config *c)
 	return json_integer((json_int_t)c->memory);
 }
 
+static json_t *get_memory_merge(const struct vm_config *c)
+{
+	return json_boolean(c->memory_merge);
+}
+
 static json_t *get_kernel(const struct vm_config *c)
 {
 	return get_str(c->kernel);
@@ -707,6 +717,7 @@ static const struct config_field fields[] = {
 	{ "engine", CONFIG_STRING, false, set_engine, get_engine },
 	{ "cpus", CONFIG_NUMBER, false, set_cpus, get_cpus },
 	{ "memory", CONFIG_NUMBER, false, set_memory, get_memory },
+	{ "memory_merge", CONFIG_BOOL, false, set_memory_merge, get_memory_merge },
 	{ "kernel", CONFIG_STRING, false, set_kernel, get_kernel },
 	{ "initrd", CONFIG_STRING, false, set_initrd, get_initrd },
 	{ "append", CONFIG_STRING, false, set_append, get_append },

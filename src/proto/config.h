@@ -83,7 +83,8 @@ struct vm_config {
 	char *engine;	      /* "auto", "kvm", "soft" */
 	char *engine_options; /* "jit=off", or NULL */
 	unsigned cpus;
-	uint64_t memory; /* bytes, a multiple of 1 MiB */
+	uint64_t memory;   /* bytes, a multiple of 1 MiB */
+	bool memory_merge; /* the host may merge equal pages of it with others' */
 	char *kernel, *initrd, *append;
 	struct vm_disk disks[VM_DISKS_MAX];
 	unsigned n_disks;

@@ -22,7 +22,7 @@ enum access_role ctx_role(const struct api_ctx *ctx, const struct identity *who,
 	if (!strcmp(project, "*"))
 		return people_role(ctx->people, who, NULL);
 	x = people_project(ctx->people, project);
-	return x ? people_role(ctx->people, who, x->id) : ROLE_NONE;
+	return people_role(ctx->people, who, x ? x->id : NULL);
 }
 
 bool ctx_may(const struct api_ctx *ctx, const char *project, enum access_need need)
@@ -119,12 +119,38 @@ static bool hides(const struct api_route *route)
 	       route->scope == SCOPE_OPERATION;
 }
 
+/* Whether there is room for one more in this second; else it is only counted. */
+static bool room_to_audit(struct api_ctx *ctx)
+{
+	struct api_refusals *f = &ctx->refusals;
+	uint64_t now = ctx->mgr->clock->mono_ns(ctx->mgr->clock);
+	char more[32];
+
+	if (!f->window_ns || now - f->window_ns >= CLOCK_NS_PER_SEC) {
+		f->window_ns = now;
+		f->n = 0;
+	}
+	if (f->n >= API_REFUSALS) {
+		f->more++;
+		return false;
+	}
+	f->n++;
+	if (f->more) {
+		const struct mgr_actor holmd = { .user = "holmd", .from = "" };
+
+		snprintf(more, sizeof(more), "%u more", f->more);
+		f->more = 0;
+		mgr_audit(ctx->mgr, &holmd, "http.refused", "", more);
+	}
+	return true;
+}
+
 /* Before the answer, because the request is gone afterwards. */
 static void audit_refused(struct api_ctx *ctx, const struct api_request *r, enum api_code c)
 {
 	char what[32];
 
-	if (!strcmp(r->method, "GET"))
+	if (!strcmp(r->method, "GET") || !room_to_audit(ctx))
 		return;
 	snprintf(what, sizeof(what), "http.%s", r->method);
 	mgr_audit(ctx->mgr, &ctx->by, what, r->path, api_code_name(c));
@@ -209,4 +235,5 @@ static const struct api_ops ops = { .call = call, .sink = sink };
 void ctx_init(struct api_ctx *ctx)
 {
 	ctx->api = (struct api) { .ops = &ops, .ctx = ctx };
+	ctx->began_ns = ctx->mgr->clock->mono_ns(ctx->mgr->clock);
 }

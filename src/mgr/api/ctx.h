@@ -7,6 +7,7 @@
  * in, asks the table of access.h, and only then calls the handler. What the user may not even
  * see does not exist for them: 404. Every request that could change something leaves an entry in
  * the audit log, refused ones too; those that change a record leave it in the same transaction.
+ * Of refused ones at most API_REFUSALS a second are written, and how many more there were.
  *
  * Threads: the manager's loop only.
  */
@@ -22,10 +23,18 @@
 
 #include <stdbool.h>
 
+#define API_REFUSALS 20 /* a second, in the audit log */
+
 struct history;
 struct netmgr;
 struct vm_list;
 struct stock;
+
+/** Refused requests in the audit log: their number is bounded, or anybody could fill it. */
+struct api_refusals {
+	uint64_t window_ns; /* the second that is counted */
+	unsigned n, more;   /* written in it; not written since the last one that was */
+};
 
 struct api_ctx {
 	struct mgr *mgr;
@@ -45,6 +54,11 @@ struct api_ctx {
 	/** Who takes the bytes of a PUT. Optional. */
 	struct api_stream *(*upload)(struct api_ctx *ctx, struct api_request *r,
 				     const char *const arg[]);
+	/** Where those who are no admins may take kernels from, see policy.h. */
+	const char *const *boot_dirs;
+	size_t n_boot_dirs;
+	uint64_t began_ns; /* of the manager's monotonic clock */
+	struct api_refusals refusals;
 	uint64_t requests, requests_seen; /* since the start; by the look for idleness */
 	struct vm_list *whole; /* the list of all VMs that is being sent now; NULL: none is */
 	/* Of the request that is being handled. */
@@ -57,7 +71,7 @@ void ctx_init(struct api_ctx *ctx);
 
 /**
  * ctx_role() - of @who in @project (its name); NULL: the highest anywhere, "*": everywhere.
- * ROLE_NONE where there is no such project.
+ * Where there is no such project, the one everywhere: who may see all is told that it is not.
  */
 enum access_role ctx_role(const struct api_ctx *ctx, const struct identity *who,
 			  const char *project);

@@ -125,8 +125,3 @@ void h_audit_verify(struct api_ctx *ctx, struct api_request *r, const char *cons
 			       json_pack("{s:b, s:I, s:s}", "intact", !ret, "entries",
 					 (json_int_t)n, "detail", ret ? e.msg : ""));
 }
-
-void h_metrics(struct api_ctx *ctx UNUSED, struct api_request *r, const char *const arg[] UNUSED)
-{
-	api_reply_text(r, "text/plain; version=0.0.4", "", 0);
-}

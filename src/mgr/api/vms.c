@@ -8,6 +8,7 @@
 #include "mgr/api/ctx.h"
 #include "mgr/api/reply.h"
 #include "mgr/api/wait.h"
+#include "mgr/net/network.h"
 #include "mgr/run/process.h"
 
 #include <errno.h>
@@ -40,17 +41,35 @@ static int take_start(json_t *body, bool *start, struct err *e)
 	return 0;
 }
 
+/* Rules of the VM's network card. */
+static int check_rules(const json_t *rules, struct err *e)
+{
+	MEM_AUTO char *text = json_dumps(rules, JSON_COMPACT);
+	MEM_AUTO struct net_rule *list = NULL;
+	size_t n;
+
+	if (!text)
+		return err_set(e, -ENOMEM, "no memory for the rules");
+	return net_rules_decode(&list, &n, text, strlen(text), e);
+}
+
 static int check_places(const struct api_ctx *ctx, const json_t *body, struct err *e)
 {
 	static const char *const refused[] = { "log",	  "metrics", "serial",
 					       "console", "sandbox" };
 	const json_t *config = json_object_get(body, "config");
+	int ret;
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		if (json_object_get(config, refused[i]))
 			return err_set(e, -EINVAL,
 				       "config: '%s' is the manager's own in a managed VM",
 				       refused[i]);
+	if (json_is_array(json_object_get(body, "rules"))) {
+		ret = check_rules(json_object_get(body, "rules"), e);
+		if (ret)
+			return ret;
+	}
 	return ctx->check_config ? ctx->check_config(ctx, config, e) : 0;
 }
 

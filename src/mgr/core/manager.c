@@ -286,6 +286,22 @@ static int set_owner(struct vm *vm, const struct mgr_actor *by)
 	return vm->owner && vm->project ? 0 : -ENOMEM;
 }
 
+/* A project may be given by its id; quotas and roles go by the name that is kept. */
+static int name_project(struct mgr *m, struct vm *vm)
+{
+	const struct project *x = people_project(m->people, vm->project);
+	char *name;
+
+	if (!x || !strcmp(x->name, vm->project))
+		return 0;
+	name = strdup(x->name);
+	if (!name)
+		return -ENOMEM;
+	free(vm->project);
+	vm->project = name;
+	return 0;
+}
+
 static int check_new(struct mgr *m, struct vm *vm, struct err *e)
 {
 	int ret = check_name(m, vm, vm->name, e);
@@ -306,7 +322,7 @@ int mgr_create(struct mgr *m, const struct mgr_actor *by, const json_t *body, st
 	if (!vm)
 		return err_set(e, -ENOMEM, "no memory for the VM");
 	ret = vm_decode(vm, body, VM_FROM_CREATE, e);
-	if (!ret && set_owner(vm, by))
+	if (!ret && (set_owner(vm, by) || name_project(m, vm)))
 		ret = err_set(e, -ENOMEM, "no memory for the VM");
 	if (!ret)
 		ret = check_new(m, vm, e);
@@ -371,9 +387,45 @@ static int write_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm
 	return 0;
 }
 
+static bool same_forward(const struct vm_forward *a, const struct vm_forward *b)
+{
+	return a->udp == b->udp && a->host_addr == b->host_addr && a->host_port == b->host_port &&
+	       a->guest_port == b->guest_port;
+}
+
+/* Each of @a that is not among @b, told to the VM's process; what it refuses is logged. */
+static void send_forwards(struct mgr *m, struct vm *vm, const struct vm_config *a,
+			  const struct vm_config *b, enum control_do what)
+{
+	for (unsigned i = 0; i < a->n_forwards; i++) {
+		const struct vm_forward *f = &a->forwards[i];
+		struct control_request q = { .what = what };
+		bool there = false;
+
+		for (unsigned j = 0; j < b->n_forwards; j++)
+			there = there || same_forward(f, &b->forwards[j]);
+		if (there)
+			continue;
+		snprintf(q.forward, sizeof(q.forward), "%u.%u.%u.%u:%u:%u%s", f->host_addr >> 24,
+			 f->host_addr >> 16 & 255, f->host_addr >> 8 & 255, f->host_addr & 255,
+			 f->host_port, f->guest_port, f->udp ? "/udp" : "");
+		(void)!m->runner->ops->send(m->runner, vm->id, &q, mgr_forward_answer, vm, NULL);
+	}
+}
+
+/* Ports of a VM that runs are forwarded, or not any more, at once. */
+static void change_forwards(struct mgr *m, struct vm *vm, const struct vm_config *before)
+{
+	if (!vm->life.run.pid || vm->config.net != VM_NET_USER || before->net != VM_NET_USER)
+		return;
+	send_forwards(m, vm, before, &vm->config, CONTROL_UNPUBLISH);
+	send_forwards(m, vm, &vm->config, before, CONTROL_PUBLISH);
+}
+
 int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const json_t *body,
 	       uint64_t etag, struct err *e)
 {
+	struct vm_config before;
 	struct vm *fresh;
 	bool renamed;
 	int ret;
@@ -387,12 +439,15 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 	if (!ret)
 		ret = check_change(m, vm, fresh, body, e);
 	renamed = !ret && strcmp(fresh->name, vm->name) != 0;
+	before = (struct vm_config) { .net = vm->config.net, .n_forwards = vm->config.n_forwards };
+	memcpy(before.forwards, vm->config.forwards, sizeof(before.forwards));
 	if (!ret)
 		ret = write_change(m, by, vm, fresh, e);
 	if (ret) {
 		vm_free(fresh);
 		return ret;
 	}
+	change_forwards(m, vm, &before);
 	event_tell(&m->events, "vm.changed", vm->id, vm->name, vm->project, NULL);
 	if (m->host && m->host->changed)
 		m->host->changed(m->host_ctx, vm, renamed);

@@ -171,6 +171,8 @@ void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why);
 void mgr_request_failed(struct mgr *m, struct vm *vm, const char *why);
 /** mgr_request_done() - it did what was asked. */
 void mgr_request_done(struct mgr *m, struct vm *vm);
+/** mgr_forward_answer() - a runner_reply_fn: the VM's process on a port; @ctx is the VM. */
+void mgr_forward_answer(void *ctx, const json_t *reply, const struct err *e);
 /** mgr_call_back() - a start that shall not be any more. */
 void mgr_call_back(struct mgr *m, struct vm *vm);
 /** mgr_verb_self() - a verb that the manager gives by itself; -EBUSY. */

@@ -163,6 +163,14 @@ void mgr_request_failed(struct mgr *m, struct vm *vm, const char *why)
 	vm->op = NULL;
 }
 
+void mgr_forward_answer(void *ctx, const json_t *reply UNUSED, const struct err *e)
+{
+	const struct vm *vm = ctx;
+
+	if (e)
+		log_line(LOG_WARN, "forward", "VM '%s': %s", vm->name, e->msg);
+}
+
 void mgr_request_done(struct mgr *m, struct vm *vm)
 {
 	if (!vm->op || (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME &&

@@ -52,6 +52,7 @@ static void stored_free(struct vm *vm)
 	free(vm->name);
 	free(vm->project);
 	free(vm->owner);
+	free(vm->rules);
 	vm_config_free(&vm->config);
 }
 
@@ -433,6 +434,28 @@ static json_t *get_pin(const struct vm *vm)
 	return json_pack("{s:s, s:s}", "cpus", vm->pin_cpus, "nodes", vm->pin_nodes);
 }
 
+/* Whether they are rules is checked where rules are known, before a record is made. */
+static int set_rules(struct vm *vm, const json_t *v, struct err *e)
+{
+	char *text = NULL;
+
+	if (!json_is_array(v) && !json_is_null(v))
+		return wrong_type("rules", "an array or null", e);
+	if (json_array_size(v)) {
+		text = json_dumps(v, JSON_COMPACT);
+		if (!text)
+			return err_set(e, -ENOMEM, "no memory for 'rules'");
+	}
+	free(vm->rules);
+	vm->rules = text;
+	return 0;
+}
+
+static json_t *get_rules(const struct vm *vm)
+{
+	return vm->rules ? json_loads(vm->rules, 0, NULL) : json_array();
+}
+
 static int set_exit(struct vm *vm, const json_t *v, struct err *e)
 {
 	int64_t code = 0;
@@ -543,6 +566,7 @@ static const struct {
 	{ "restart", VM_FROM_CREATE, false, set_restart, get_restart },
 	{ "job", VM_FROM_CREATE, true, set_job, get_job },
 	{ "pin", VM_FROM_CREATE, false, set_pin, get_pin },
+	{ "rules", VM_FROM_CREATE, false, set_rules, get_rules },
 	{ "run", VM_FROM_STORE, false, set_run, get_run },
 	{ "exit", VM_FROM_STORE, false, set_exit, get_exit },
 	{ "stop_wanted", VM_FROM_STORE, false, set_stop_wanted, get_stop_wanted },
@@ -613,6 +637,7 @@ void vm_take(struct vm *vm, struct vm *from)
 	vm->autostart = from->autostart;
 	vm->restart = from->restart;
 	vm->burst_ms = from->burst_ms;
+	vm->rules = from->rules;
 	memcpy(vm->pin_cpus, from->pin_cpus, VM_PIN_MAX);
 	memcpy(vm->pin_nodes, from->pin_nodes, VM_PIN_MAX);
 	free(from->text);

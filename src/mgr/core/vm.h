@@ -84,6 +84,7 @@ struct vm {
 	bool autostart;
 	enum vm_restart restart;
 	uint64_t burst_ms; /* of a job; 0: it is none */
+	char *rules; /* of its network card, a JSON array (mgr/net/network.h); NULL: none */
 	char pin_cpus[VM_PIN_MAX], pin_nodes[VM_PIN_MAX]; /* lists like "0-3,8"; "": all */
 
 	/* The manager's; see manager.c and reports.c. */

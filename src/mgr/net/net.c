@@ -94,7 +94,8 @@ static int open_dirs(struct netmgr *m, const struct netmgr_opts *o, struct err *
 	m->state_fd = open_dir(o->state_dir, 0700, e);
 	if (m->state_fd < 0)
 		return m->state_fd;
-	m->run_fd = open_dir(o->run_dir, 0755, e);
+	/* dnsmasq passes through to its own folder; nobody else is to list what is there. */
+	m->run_fd = open_dir(o->run_dir, 0711, e);
 	if (m->run_fd < 0)
 		return m->run_fd;
 	return check_reachable(o->run_dir, e);

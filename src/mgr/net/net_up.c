@@ -303,7 +303,7 @@ static bool first_since_boot(struct netmgr *m)
 		then[0] = 0;
 	if (b >= 0 && !strcmp(now, then))
 		return false;
-	if (net_file_replace(m->run_fd, BOOT_FILE, now, strlen(now), 0644, false, &e))
+	if (net_file_replace(m->run_fd, BOOT_FILE, now, strlen(now), 0600, false, &e))
 		log_line(LOG_WARN, "net", "%s", e.msg);
 	return true;
 }

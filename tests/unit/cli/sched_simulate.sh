@@ -53,7 +53,7 @@ expect 'its slices' 2 "$(grep -A 7 '"P1"' "$TMP/json" | sed -n 's/.*"slices": //
 echo '{"arrival_ms": 0, "burst_ms": 3, "colour": 1}' >>"$TMP/trace"
 refused 'unknown field' 2 'line 4: unknown field colour' simulate "$TMP/trace"
 refused 'no file' 4 'cannot open' simulate "$TMP/none"
-refused 'no verb' 2 "knows 'simulate', not 'walk'" walk
+refused 'no verb' 2 "unknown command 'sched walk'" walk
 refused 'no trace' 2 'name a trace' simulate
 refused 'no policy' 2 "'z' is no scheduling policy" simulate "$TMP/trace" --policy z
 refused 'no number' 2 "--quantum '4x'" simulate "$TMP/trace" --quantum 4x

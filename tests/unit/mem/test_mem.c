@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guest memory: where RAM and ROM lie, accesses across regions and off their ends, dirty and code
- * flags, discard, and that untouched memory costs nothing.
+ * flags, discard, and that untouched memory costs nothing; of shared and of merged memory.
  */
 #include "mem/mem.h"
 
@@ -11,10 +11,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MIB  0x100000ull
@@ -69,7 +68,7 @@ static void layout(void **state UNUSED)
 	r = mem_regions(m, &n);
 	assert_int_equal(n, 2);
 	assert_int_equal(r[1].gpa, GIB4);
-	assert_int_equal(r[1].fd_off, 4 * MIB);
+	assert_int_equal(r[1].off, 4 * MIB);
 	assert_ptr_equal(r[1].host, r[0].host + 4 * MIB);
 	assert_ptr_equal(mem_find(m, 4 * MIB - 1), &r[0]);
 	assert_null(mem_find(m, 4 * MIB));
@@ -226,42 +225,122 @@ static void listener_fails(void **state UNUSED)
 	assert_int_equal(h.dels, 2);
 }
 
-static uint64_t blocks_of(const struct mem *m)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(mem_find(m, 0)->fd, &st), 0);
-	return (uint64_t)st.st_blocks * 512;
-}
-
 static void lazy_and_discard(void **state UNUSED)
 {
 	struct mem *m = make(5 * 1024 * MIB, 0xc0000000);
 	const struct mem_region *r = mem_find(m, 0);
 	uint64_t v;
 
-	assert_int_equal(blocks_of(m), 0);
+	assert_int_equal(mem_ram_resident(m), 0);
 	assert_int_equal(mem_write(m, GIB4 + 64 * MIB, "x", 1), 0);
-	assert_true(blocks_of(m) >= 4096);
-	assert_true(blocks_of(m) <= 4 * MIB);
+	assert_true(mem_ram_resident(m) >= 4096);
+	assert_true(mem_ram_resident(m) <= 4 * MIB);
 	assert_int_equal(mem_discard(m, GIB4 + 64 * MIB, 2 * MIB), 0);
 	assert_int_equal(mem_read_u64(m, GIB4 + 64 * MIB, &v), 0);
 	assert_int_equal(v, 0);
 	assert_int_equal(mem_discard(m, GIB4 - 4096, 8192), -EFAULT);
 	/* Nobody takes pages away from under us. */
-	assert_int_equal(ftruncate(r->fd, 4096), -1);
+	assert_int_equal(ftruncate(r->backing->fd, 4096), -1);
 	assert_int_equal(errno, EPERM);
-	assert_int_equal(ftruncate(r->fd, (off_t)(6 * 1024 * MIB)), -1);
+	assert_int_equal(ftruncate(r->backing->fd, (off_t)(6 * 1024 * MIB)), -1);
+	mem_destroy(m);
+}
+
+static struct mem *make_merged(uint64_t size, gpa_t hole)
+{
+	struct mem *m;
+
+	assert_int_equal(mem_create(&m, NULL), 0);
+	assert_int_equal(mem_add_ram_merged(m, size, hole, NULL), 0);
+	return m;
+}
+
+/* The flags of the mapping that holds @p: a line "VmFlags: rd wr ... mg" of /proc/self/smaps. */
+static bool has_vm_flag(const void *p, const char *flag)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	char line[512];
+	bool here = false, found = false;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long from, to;
+
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (uintptr_t)p >= from && (uintptr_t)p < to;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			found = strstr(line, flag);
+	}
+	fclose(f);
+	return found;
+}
+
+static void merged_is_told_to_ksm(void **state UNUSED)
+{
+	struct mem *m = make_merged(6 * MIB, 4 * MIB), *shared = make(6 * MIB, 4 * MIB);
+	const struct mem_region *r;
+	unsigned n;
+
+	r = mem_regions(m, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(r[0].backing->fd, -1);
+	assert_ptr_equal(r[1].host, r[0].host + 4 * MIB);
+	assert_int_equal(r[1].off, 4 * MIB);
+	assert_false(has_vm_flag(mem_find(shared, 0)->host, " mg"));
+	mem_destroy(shared);
+	if (access("/sys/kernel/mm/ksm/run", F_OK) == 0) {
+		assert_true(has_vm_flag(r[0].host, " mg"));
+		assert_true(has_vm_flag(r[1].host + 2 * MIB - 1, " mg"));
+	}
+	mem_destroy(m);
+}
+
+static void merged_lazy_and_discard(void **state UNUSED)
+{
+	struct mem *m = make_merged(5 * 1024 * MIB, 0xc0000000);
+	const struct mem_region *r = mem_find(m, GIB4);
+	static uint8_t big[2 * MIB], back[2 * MIB];
+	uint8_t map[5 * 1024 * MIB / 4096 / 8] = { 0 };
+
+	assert_int_equal(mem_ram_resident(m), 0);
+	/* More than is copied at once, and not from a page's start. */
+	memset(big, 0x5a, sizeof(big));
+	assert_int_equal(mem_write(m, GIB4 + 64 * MIB + 8, big, sizeof(big)), 0);
+	assert_int_equal(mem_ram_resident(m), 2 * MIB + 4096);
+	assert_int_equal(mem_write(m, 0x5000, "x", 1), 0);
+	assert_int_equal(mem_ram_resident(m), 2 * MIB + 8192);
+	assert_int_equal(mem_read(m, GIB4 + 64 * MIB + 8, back, sizeof(back)), 0);
+	assert_memory_equal(big, back, sizeof(big));
+	mem_dirty_take(m, r, map);
+	memset(map, 0, sizeof(map));
+	assert_int_equal(mem_discard(m, GIB4 + 64 * MIB, 2 * MIB), 0);
+	assert_int_equal(mem_ram_resident(m), 8192);
+	/* Its neighbours stay, and what is gone is dirty and reads as 0. */
+	assert_int_equal(mem_read(m, GIB4 + 64 * MIB, back, sizeof(back)), 0);
+	for (size_t i = 0; i < sizeof(back); i++)
+		assert_int_equal(back[i], 0);
+	assert_int_equal(mem_read(m, GIB4 + 66 * MIB, back, 9), 0);
+	assert_memory_equal(back, "ZZZZZZZZ", 9);
+	assert_int_equal(mem_read(m, 0x5000, back, 1), 0);
+	assert_int_equal(back[0], 'x');
+	mem_dirty_take(m, r, map);
+	assert_int_equal(map[64 * MIB / 4096 / 8], 0xff);
+	assert_int_equal(mem_discard(m, GIB4 - 4096, 8192), -EFAULT);
 	mem_destroy(m);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(layout),	    cmocka_unit_test(wrong_sizes),
-		cmocka_unit_test(reads_and_writes), cmocka_unit_test(rom),
-		cmocka_unit_test(dirty_and_code),   cmocka_unit_test(listener_fails),
+		cmocka_unit_test(layout),
+		cmocka_unit_test(wrong_sizes),
+		cmocka_unit_test(reads_and_writes),
+		cmocka_unit_test(rom),
+		cmocka_unit_test(dirty_and_code),
+		cmocka_unit_test(listener_fails),
 		cmocka_unit_test(lazy_and_discard),
+		cmocka_unit_test(merged_is_told_to_ksm),
+		cmocka_unit_test(merged_lazy_and_discard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,14 +75,16 @@ struct env_request {
 static inline const char *env_query(const struct api_request *r, const char *name)
 {
 	struct env *v = CONTAINER_OF(r, struct env_request, r)->env;
-	static _Thread_local char value[128];
+	static _Thread_local char values[4][128]; /* several are held at once */
+	static _Thread_local unsigned at;
+	char *value = values[at++ % ARRAY_SIZE(values)];
 	const char *p = CONTAINER_OF(r, struct env_request, r)->query;
 	size_t len = strlen(name);
 
 	(void)v;
 	for (; p; p = strchr(p, '&') ? strchr(p, '&') + 1 : NULL)
 		if (!strncmp(p, name, len) && p[len] == '=') {
-			snprintf(value, sizeof(value), "%.*s", (int)strcspn(p + len + 1, "&"),
+			snprintf(value, sizeof(values[0]), "%.*s", (int)strcspn(p + len + 1, "&"),
 				 p + len + 1);
 			return value;
 		}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared and merged memory, see backing.h.
+ */
+#include "mem/backing.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE 4096u
+
+static int open_memfd(struct mem_backing *b, const char *name, struct err *e)
+{
+	b->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (b->fd < 0)
+		return err_set(e, -errno, "cannot make a memfd for guest memory: %m");
+	if (ftruncate(b->fd, (off_t)b->size) < 0 ||
+	    fcntl(b->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+		return err_set(e, -errno,
+			       "cannot get %llu MiB of guest memory: %m; give the VM less",
+			       (unsigned long long)(b->size >> 20));
+	return 0;
+}
+
+static void advise(const struct mem_backing *b)
+{
+	/* A hint: a core dump without the guest. */
+	(void)madvise(b->host, b->size, MADV_DONTDUMP);
+	if (b->fd >= 0)
+		return;
+	/* Two huge pages are hardly ever equal, and one is given back only as a whole. */
+	(void)madvise(b->host, b->size, MADV_NOHUGEPAGE);
+	if (madvise(b->host, b->size, MADV_MERGEABLE) < 0)
+		log_line(LOG_WARN, "memory", "equal pages will not be merged: %s",
+			 errno == EINVAL ? "this kernel has no KSM" : strerror(errno));
+}
+
+int mem_backing_make(struct mem_backing *out, enum mem_backing_kind kind, const char *name,
+		     uint64_t size, struct err *e)
+{
+	struct mem_backing b = { .fd = -1, .size = size };
+	bool shared = kind == MEM_BACKING_SHARED;
+	int rc = shared ? open_memfd(&b, name, e) : 0;
+	void *p;
+
+	if (rc)
+		goto fail;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		 MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS), b.fd, 0);
+	if (p == MAP_FAILED) {
+		rc = err_set(e, -errno, "cannot get %llu MiB of guest memory: %m; give the VM less",
+			     (unsigned long long)(size >> 20));
+		goto fail;
+	}
+	b.host = p;
+	advise(&b);
+	*out = b;
+	return 0;
+fail:
+	mem_backing_free(&b);
+	return rc;
+}
+
+void mem_backing_free(struct mem_backing *b)
+{
+	if (b->host)
+		munmap(b->host, b->size);
+	fd_close(&b->fd);
+	*b = (struct mem_backing) { .fd = -1 };
+}
+
+/* From this size on a copy goes through the memfd. */
+#define BULK_MIN 262144u
+
+/*
+ * Much at once is written to the memfd rather than through the mapping: that spares a page fault
+ * and the zeroing of every fresh page, which makes up most of a boot's start.
+ */
+/* seccomp: loop: pwrite64 */
+void mem_backing_fill(const struct mem_backing *b, uint64_t off, const uint8_t *buf, size_t len)
+{
+	while (b->fd >= 0 && len >= BULK_MIN) {
+		ssize_t n = pwrite(b->fd, buf, len, (off_t)off);
+
+		if (n <= 0)
+			break; /* the mapping says the same with a signal, if it is out of memory */
+		off += (uint64_t)n;
+		buf += n;
+		len -= (size_t)n;
+	}
+	memcpy(b->host + off, buf, len);
+}
+
+/* seccomp: loop,vcpu: fallocate madvise */
+int mem_backing_discard(const struct mem_backing *b, uint64_t off, uint64_t len)
+{
+	int ret = b->fd >= 0 ? fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					 (off_t)off, (off_t)len)
+			     : madvise(b->host + off, len, MADV_DONTNEED);
+
+	return ret < 0 ? -errno : 0;
+}
+
+/* mincore(2) works by page tables: of private memory it tells what this process has mapped. */
+static uint64_t count_mapped(const struct mem_backing *b)
+{
+	unsigned char there[4096];
+	uint64_t pages = 0, step = (uint64_t)sizeof(there) * PAGE;
+
+	for (uint64_t off = 0; off < b->size; off += step) {
+		uint64_t len = MIN(b->size - off, step);
+
+		if (mincore(b->host + off, len, there) < 0)
+			return 0;
+		for (uint64_t i = 0; i < len / PAGE; i++)
+			pages += there[i] & 1;
+	}
+	return pages * PAGE;
+}
+
+/* seccomp: loop: fstat newfstatat mincore */
+uint64_t mem_backing_resident(const struct mem_backing *b)
+{
+	struct stat st;
+
+	if (b->fd < 0)
+		return count_mapped(b);
+	return fstat(b->fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
+}
