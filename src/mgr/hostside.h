@@ -7,16 +7,18 @@
 #ifndef HOLM_MGR_HOSTSIDE_H
 #define HOLM_MGR_HOSTSIDE_H
 
+#include "mgr/balance.h"
 #include "mgr/core/manager.h"
 #include "mgr/groups.h"
 #include "mgr/monitor.h"
 #include "mgr/net/net.h"
 
 struct hostside {
-	struct loop *loop;   /* borrowed, as the next three */
+	struct loop *loop;   /* borrowed, as the next four */
 	struct store *store;
 	struct mgr *mgr;
 	struct monitor *monitor;
+	struct balance *balance;
 	struct groups groups;
 	struct netmgr *net; /* NULL: none, and why */
 	char net_why[ERR_MSG_MAX];

@@ -14,7 +14,7 @@
 #define IDLE_S 60
 
 enum { OPT_RUN = 256, OPT_STATE, OPT_SOCKET, OPT_GROUP, OPT_LISTEN, OPT_CERT, OPT_KEY, OPT_CA,
-       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM };
+       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM, OPT_KSM };
 
 static const struct option table[] = {
 	{ "user", no_argument, NULL, OPT_USER },
@@ -30,6 +30,7 @@ static const struct option table[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "overcommit", required_argument, NULL, OPT_OVERCOMMIT },
+	{ "ksm", required_argument, NULL, OPT_KSM },
 	{ "vmm", required_argument, NULL, OPT_VMM },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -52,6 +53,8 @@ void options_help(void)
 	     "  --idle SECONDS      end after so long without VMs and clients; 0: never\n"
 	     "  --overcommit N      memory that all running VMs may have, in per cent of the\n"
 	     "                      host's; 100 by default\n"
+	     "  --ksm auto|on|off   when the host merges equal pages of VMs with memory_merge:\n"
+	     "                      when memory is short (the default), always, or as it is set\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
@@ -138,6 +141,8 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return take_number(&o->idle_s, "--idle", value, 0, 1000000, e);
 	case OPT_OVERCOMMIT:
 		return take_number(&o->overcommit, "--overcommit", value, 1, 10000, e);
+	case OPT_KSM:
+		return ksm_mode_parse(&o->ksm, value, e);
 	case 'h':
 		o->help = true;
 		return 0;

@@ -7,6 +7,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "mgr/ksm.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct options {
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
 	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */
+	enum ksm_mode ksm;    /* when the host merges equal pages */
 	bool help, version;
 };
 
