@@ -14,6 +14,7 @@
 #include "mgr/api/http.h"
 #include "mgr/api/policy.h"
 #include "mgr/api/volumes.h"
+#include "mgr/balance.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
 #include "mgr/monitor.h"
@@ -49,6 +50,7 @@ struct daemon {
 	struct hostside host;
 	struct history *history;
 	struct monitor monitor;
+	struct balance balance;
 	struct api_ctx ctx;
 	struct http *http;
 	int signals;
@@ -232,12 +234,19 @@ static int open_manager(struct daemon *d, struct err *e)
 		.mgr = &d->mgr,
 		.monitor = &d->monitor,
 		.net_lock = -1,
+		.balance = &d->balance,
 	};
 	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)
 		return ret;
 	open_history(d);
-	d->monitor = (struct monitor) { .mgr = &d->mgr, .history = d->history };
+	balance_open(&d->balance, &d->mgr, d->o->ksm, "", d->o->run_dir);
+	d->monitor = (struct monitor) {
+		.mgr = &d->mgr,
+		.history = d->history,
+		.second = balance_second,
+		.ctx = &d->balance,
+	};
 	monitor_start(&d->monitor);
 	ret = mgr_recover(&d->mgr, e);
 	if (!ret)
@@ -333,6 +342,7 @@ static void tear_down(struct daemon *d)
 	http_destroy(d->http);
 	runner_local_destroy(d->runner);
 	monitor_stop(&d->monitor);
+	balance_close(&d->balance);
 	if (d->mgr_there)
 		mgr_fini(&d->mgr);
 	hostside_close(&d->host);

@@ -132,8 +132,10 @@ static void changed(void *ctx, const struct vm *vm, bool renamed)
 	struct hostside *h = ctx;
 	struct err e = { 0 };
 
-	if (vm->life.run.pid)
+	if (vm->life.run.pid) {
 		groups_set(&h->groups, vm);
+		balance_now(h->balance);
+	}
 	groups_set_reserved(&h->groups);
 	if (h->net && renamed)
 		complain(netmgr_rename(h->net, vm->id, vm->name, &e), &e);

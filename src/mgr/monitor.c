@@ -99,6 +99,8 @@ static void on_second(void *arg)
 	struct monitor *m = arg;
 
 	write_round(m);
+	if (m->second)
+		m->second(m->ctx);
 	if (ask_all(m))
 		loop_timer_arm(&m->timer, m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC);
 }

@@ -32,6 +32,7 @@ enum {
 	OPT_SCHED,
 	OPT_QUANTUM,
 	OPT_AGEING,
+	OPT_KSM,
 };
 
 static const struct option table[] = {
@@ -48,6 +49,7 @@ static const struct option table[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "overcommit", required_argument, NULL, OPT_OVERCOMMIT },
+	{ "ksm", required_argument, NULL, OPT_KSM },
 	{ "vmm", required_argument, NULL, OPT_VMM },
 	{ "sched", required_argument, NULL, OPT_SCHED },
 	{ "quantum", required_argument, NULL, OPT_QUANTUM },
@@ -82,6 +84,8 @@ void options_help(void)
 	     "  --quantum MS        time slice of batch jobs under fair and rr; 10000 by default,\n"
 	     "                      0: they are not paused for each other\n"
 	     "  --ageing MS         who has waited so long goes first; 600000 by default, 0: never\n"
+	     "  --ksm auto|on|off   when the host merges equal pages of VMs with memory_merge:\n"
+	     "                      when memory is short (the default), always, or as it is set\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
@@ -187,6 +191,8 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return take_number(&o->ageing_ms, "--ageing", value, 0, 86400000, e);
 	case OPT_OVERCOMMIT:
 		return take_number(&o->overcommit, "--overcommit", value, 1, 10000, e);
+	case OPT_KSM:
+		return ksm_mode_parse(&o->ksm, value, e);
 	case 'h':
 		o->help = true;
 		return 0;

@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "mgr/core/sched.h"
+#include "mgr/ksm.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,9 +32,8 @@ struct options {
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
 	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */
-	/* Of admission, see mgr/core/sched.h. */
-	enum sched_policy sched;
-	unsigned quantum_ms, ageing_ms;
+#include "mgr/core/sched.h"
+#include "mgr/ksm.h"
 	bool help, version;
 };
 

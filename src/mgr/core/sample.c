@@ -70,7 +70,9 @@ void sample_read(struct sample *s, const json_t *stats)
 	json_array_foreach(json_object_get(stats, "disks"), i, item)
 		read_disk(s, item);
 	s->rss = number(stats, "rss_bytes");
+	s->ram = number(stats, "ram_bytes");
 	s->balloon = number(b, "given_bytes");
+	s->balloon_asked = number(b, "asked_bytes");
 	s->guest_total = number(b, "total_bytes");
 	s->guest_used = s->guest_total - MIN(s->guest_total, number(b, "available_bytes"));
 	s->rx_packets = number(net, "rx_packets");

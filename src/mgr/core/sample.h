@@ -29,7 +29,9 @@ struct sample {
 	uint64_t cpu_ns, steal_ns;	    /* of all threads; ready to run but not run */
 	uint64_t throttled_ns;		    /* by its control group */
 	uint64_t rss;			    /* of the process, guest RAM in it */
+	uint64_t ram;			    /* of the guest, whatever it gave back; 0: not said */
 	uint64_t balloon;		    /* given back by the guest */
+	uint64_t balloon_asked;		    /* that it was last asked to give back */
 	uint64_t guest_total, guest_used;   /* as the guest says; 0: it does not */
 	uint64_t read_ops, write_ops, read_bytes, write_bytes, read_ns, write_ns;
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped;

@@ -199,6 +199,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(copy.start_ns, 12345);
 	assert_memory_equal(copy.mac, "\x52\x54\x0a\x12\x34\x56", 6);
 	assert_true(copy.paused);
+	assert_true(copy.memory_merge);
 	assert_int_equal(copy.tap_fd, 8);
 	vm_config_free(&copy);
 }
