@@ -31,9 +31,11 @@ struct options {
 	const char *cert, *key, *client_ca;
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
-	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */
-#include "mgr/core/sched.h"
-#include "mgr/ksm.h"
+	unsigned overcommit; /* memory of all running VMs, per cent of the host's */
+	/* Of admission, see mgr/core/sched.h. */
+	enum sched_policy sched;
+	unsigned quantum_ms, ageing_ms;
+	enum ksm_mode ksm; /* when the host merges equal pages */
 	bool help, version;
 };
 
