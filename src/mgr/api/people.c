@@ -48,6 +48,26 @@ static void body_target(char buf[PROJECT_TARGET], const char *kind, const struct
 	json_decref(body);
 }
 
+/* The end of a change of a project: answers with it, with 204 where @id is NULL, or a problem. */
+static void conclude_project(struct api_ctx *ctx, struct api_request *r, int ret,
+			     struct people_plan *plan, const char *what, const char *target,
+			     const char *id, struct err *e)
+{
+	const struct project *x;
+
+	if (!ret)
+		ret = carry_out(ctx, plan, what, target, e);
+	if (ret) {
+		api_fail_err(r, e);
+		return;
+	}
+	x = id ? people_project(ctx->people, id) : NULL;
+	if (x)
+		api_reply_tagged(r, 200, people_project_encode(ctx->people, x), x->etag);
+	else
+		api_reply_empty(r, 204);
+}
+
 static const struct project *find_project(struct api_ctx *ctx, struct api_request *r,
 					  const char *name)
 {
@@ -145,12 +165,7 @@ void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *con
 	if (!ret)
 		ret = people_plan_project_change(ctx->people, x, r->body, r->body_len, &ctx->who,
 						 &plan, &e);
-	if (!ret)
-		ret = carry_out(ctx, plan, "project.set", target, &e);
-	if (ret)
-		api_fail_err(r, &e);
-	else
-		reply_project(ctx, r, 200, id);
+	conclude_project(ctx, r, ret, plan, "project.set", target, id, &e);
 }
 
 void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
@@ -165,12 +180,7 @@ void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *co
 		return;
 	target_of(target, "project", x->name);
 	ret = people_plan_project_remove(ctx->people, x, uses(ctx, x), &plan, &e);
-	if (!ret)
-		ret = carry_out(ctx, plan, "project.rm", target, &e);
-	if (ret)
-		api_fail_err(r, &e);
-	else
-		api_reply_empty(r, 204);
+	conclude_project(ctx, r, ret, plan, "project.rm", target, NULL, &e);
 }
 
 void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
@@ -186,12 +196,7 @@ void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *con
 	target_of(target, "project", x->name);
 	memcpy(id, x->id, sizeof(id));
 	ret = people_plan_grant(ctx->people, x, r->body, r->body_len, &ctx->who, &plan, &e);
-	if (!ret)
-		ret = carry_out(ctx, plan, "project.grant", target, &e);
-	if (ret)
-		api_fail_err(r, &e);
-	else
-		reply_project(ctx, r, 200, id);
+	conclude_project(ctx, r, ret, plan, "project.grant", target, id, &e);
 }
 
 void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
