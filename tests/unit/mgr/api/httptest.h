@@ -42,6 +42,8 @@ struct teststream {
 	bool echo;
 };
 
+#define HT_HELD (1u << 20)
+
 struct httptest {
 	struct clock_fake clock;
 	struct loop *loop;
@@ -50,6 +52,7 @@ struct httptest {
 	char dir[64], path[96];
 	/* What the fake API saw. */
 	unsigned calls, cancels, closes, reads;
+	unsigned releases; /* of bodies that are held */
 	struct api_request *late;
 	bool no_cancel;
 	struct teststream *stream;
@@ -156,6 +159,26 @@ static inline void ht_echo(struct api_request *r)
 	r->done(r, &a);
 }
 
+static inline void ht_release(void *ctx)
+{
+	((struct httptest *)ctx)->releases++;
+}
+
+/* A body that the transport sends from where it is; more of it than a socket takes at once. */
+static inline void ht_held(struct httptest *t, struct api_request *r)
+{
+	static const char body[HT_HELD];
+	const struct api_reply a = {
+		.status = 200,
+		.body = body,
+		.len = sizeof(body),
+		.release = ht_release,
+		.release_ctx = t,
+	};
+
+	r->done(r, &a);
+}
+
 static inline void ht_call(void *ctx, struct api_request *r)
 {
 	struct httptest *t = ctx;
@@ -166,6 +189,8 @@ static inline void ht_call(void *ctx, struct api_request *r)
 		t->late = r;
 		r->pending = t;
 		r->cancel = t->no_cancel ? NULL : ht_cancel;
+	} else if (!strcmp(r->path, "/held")) {
+		ht_held(t, r);
 	} else if (!strcmp(r->path, "/stream")) {
 		ts = ts_new(t);
 		ts->wake_inside = true;

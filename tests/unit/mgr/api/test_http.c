@@ -303,6 +303,50 @@ static void late_replies_and_peers_that_go(void **state UNUSED)
 	close(fd);
 }
 
+static void held_bodies_are_given_back(void **state UNUSED)
+{
+	struct httptest t;
+	struct api_request *orphan;
+	size_t got = 0;
+	int fd;
+
+	ht_start(&t, NULL);
+	fd = ht_connect(&t);
+	ht_send(&t, fd, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+	HT_UNTIL(&t, t.calls);
+	ht_settle(&t);
+	assert_int_equal(t.releases, 0);
+	while (got <= HT_HELD && !t.releases) {
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		got += n > 0 ? (size_t)n : 0;
+		ht_settle(&t);
+	}
+	assert_int_equal(t.releases, 1);
+	/* Its peer goes in the middle of it. */
+	close(fd);
+	fd = ht_connect(&t);
+	ht_send(&t, fd, "GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+	HT_UNTIL(&t, t.calls == 2);
+	ht_settle(&t);
+	assert_int_equal(t.releases, 1);
+	close(fd);
+	HT_UNTIL(&t, t.releases == 2);
+	/* Its peer went before it. */
+	t.no_cancel = true;
+	fd = ht_connect(&t);
+	ht_send(&t, fd, "GET /late HTTP/1.1\r\nHost: x\r\n\r\n");
+	HT_UNTIL(&t, t.late);
+	orphan = t.late;
+	t.late = NULL;
+	close(fd);
+	HT_UNTIL(&t, !http_connections(t.http));
+	ht_held(&t, orphan);
+	assert_int_equal(t.releases, 3);
+	ht_end(&t);
+	assert_int_equal(t.releases, 3);
+}
+
 /* The chunks of @text taken together; -1: not ended. */
 static ssize_t unchunk(const char *text, char *out)
 {
@@ -667,6 +711,7 @@ int main(void)
 		cmocka_unit_test(requests_have_a_rate),
 		cmocka_unit_test(own_requests_have_no_rate),
 		cmocka_unit_test(late_replies_and_peers_that_go),
+		cmocka_unit_test(held_bodies_are_given_back),
 		cmocka_unit_test(streams_wait_and_wake),
 		cmocka_unit_test(slow_listeners_are_cut_off),
 		cmocka_unit_test(uploads_go_to_a_sink),
