@@ -13,6 +13,10 @@
 #define BASE_NAME "holm"
 #define LOOK_NS	  (200 * CLOCK_NS_PER_MS)
 
+/* What holm-vmm takes at most beside the guest's memory; the soft engine's code is most of it. */
+#define VMM_ROOM      (128ull << 20)
+#define VMM_VCPU_ROOM (96ull << 20)
+
 /* "web/team/ID": the project, those above it before it, and the VM. */
 static int path_of(const struct groups *g, const struct vm *vm, char buf[CGROUP_PATH_MAX])
 {
@@ -20,9 +24,8 @@ static int path_of(const struct groups *g, const struct vm *vm, char buf[CGROUP_
 	const struct project *x = people_project(g->mgr->people, vm->project);
 	size_t n = 0, at = 0;
 
-	for (; x && n < ARRAY_SIZE(chain); x = x->parent[0] ? people_project(g->mgr->people,
-									      x->parent)
-							    : NULL)
+	for (; x && n < ARRAY_SIZE(chain);
+	     x = x->parent[0] ? people_project(g->mgr->people, x->parent) : NULL)
 		chain[n++] = x;
 	buf[0] = '\0';
 	while (n--) {
@@ -82,15 +85,25 @@ static void on_sweep(void *arg)
 
 void groups_open(struct groups *g)
 {
+	const struct cgroup_env env = {
+		.root = "",
+		.name = BASE_NAME,
+		.beside = g->beside,
+		.place = CGROUP_AUTO,
+	};
 	struct err e = { 0 };
 
 	loop_timer_init(&g->sweep, g->mgr->loop, on_sweep, g);
-	if (cgroups_open(&g->cg, "", BASE_NAME, CGROUP_AUTO, &e)) {
+	if (cgroups_open(&g->cg, &env, &e)) {
 		g->cg = NULL;
 		log_line(LOG_WARN, "groups", "no control groups: %s", e.msg);
-	} else if (cgroups_missing(g->cg)[0]) {
-		log_line(LOG_INFO, "groups", "not there: %s", cgroups_missing(g->cg));
+		return;
 	}
+	if (cgroups_where(g->cg, CGROUP_CPU)[0])
+		log_line(LOG_INFO, "groups", "those of VMs are below %s",
+			 cgroups_where(g->cg, CGROUP_CPU));
+	if (cgroups_missing(g->cg)[0])
+		log_line(LOG_INFO, "groups", "not there: %s", cgroups_missing(g->cg));
 }
 
 void groups_close(struct groups *g)
@@ -134,6 +147,8 @@ void groups_set(struct groups *g, const struct vm *vm)
 
 	if (!g->cg || path_of(g, vm, path))
 		return;
+	if (mem->limit)
+		l.memory_limit = mem->limit + VMM_ROOM + vm->config.cpus * VMM_VCPU_ROOM;
 	l.cpu_weight = weight_of(g, vm);
 	if (vm->policy == ALLOC_FIXED && !l.cpu_limit)
 		l.cpu_limit = vm->config.cpus * 1000ull + 100;

@@ -6,7 +6,7 @@
 # it: the KVM modules, holm and holm-vmm with the libraries they load, the inner guest's kernel
 # and initramfs, and /cmd, whose "T ok" lines come back over the serial line.
 
-OUTER_MODULES="kvm kvm-amd"
+OUTER_MODULES=${OUTER_MODULES:-kvm kvm-amd}
 
 # with_libraries DIR FOLDER PROGRAM... - copies programs to FOLDER below DIR, and what they load to
 # its own paths below DIR
@@ -57,14 +57,21 @@ outer_image() {
 	rm -rf "$dir"
 }
 
-# outer_run NAME SECONDS - boots it with $OUTER_CPUS (2) CPUs; the console goes to $TMP/NAME.out, the status to $VM_RC
+# outer_run NAME SECONDS [OPTION...] - boots it with $OUTER_CPUS (2) CPUs, $OUTER_MEMORY (7168) MiB
+# and further options of QEMU's; $OUTER_APPEND goes to the kernel. The console goes to
+# $TMP/NAME.out, the status to $VM_RC
 outer_run() {
+	run_name=$1
+	run_limit=$2
+	shift 2
 	run_start=$(date +%s)
-	timeout -k 10 "$2" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "${OUTER_CPUS:-2}" -m 7168 \
+	timeout -k 10 "$run_limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
+		-smp "${OUTER_CPUS:-2}" -m "${OUTER_MEMORY:-7168}" \
 		-nodefaults -nographic -no-reboot -serial stdio \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x04 \
-		-kernel "$GUEST/vmlinuz" -initrd "$TMP/$1.img" -append "console=ttyS0 panic=-1 quiet" \
-		>"$TMP/$1.out" 2>"$TMP/$1.err" </dev/null
+		-kernel "$GUEST/vmlinuz" -initrd "$TMP/$run_name.img" \
+		-append "console=ttyS0 panic=-1 quiet ${OUTER_APPEND:-}" "$@" \
+		>"$TMP/$run_name.out" 2>"$TMP/$run_name.err" </dev/null
 	VM_RC=$?
-	echo "# $1: status $VM_RC after $(($(date +%s) - run_start)) s"
+	echo "# $run_name: status $VM_RC after $(($(date +%s) - run_start)) s"
 }
