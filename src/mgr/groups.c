@@ -7,11 +7,14 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BASE_NAME "holm"
-#define LOOK_NS	  (200 * CLOCK_NS_PER_MS)
+#define BASE_NAME     "holm"
+#define SYSTEM_RUN    "/run/holm"
+#define BASE_NAME_MAX 32
+#define LOOK_NS	      (200 * CLOCK_NS_PER_MS)
 
 /* What holm-vmm takes at most beside the guest's memory; the soft engine's code is most of it. */
 #define VMM_ROOM      (128ull << 20)
@@ -83,16 +86,31 @@ static void on_sweep(void *arg)
 	groups_sweep(arg);
 }
 
-void groups_open(struct groups *g)
+/* "holm" is the host's manager's; of another, behind it a hash (FNV-1a) of its own place. */
+static void base_name(char buf[BASE_NAME_MAX], const char *run_dir)
 {
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (const char *p = run_dir; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
+	if (strcmp(run_dir, SYSTEM_RUN) != 0)
+		snprintf(buf, BASE_NAME_MAX, BASE_NAME "-%016" PRIx64, hash);
+	else
+		snprintf(buf, BASE_NAME_MAX, BASE_NAME);
+}
+
+void groups_open(struct groups *g, const char *run_dir)
+{
+	char name[BASE_NAME_MAX];
 	const struct cgroup_env env = {
 		.root = "",
-		.name = BASE_NAME,
+		.name = name,
 		.beside = g->beside,
 		.place = CGROUP_AUTO,
 	};
 	struct err e = { 0 };
 
+	base_name(name, run_dir);
 	loop_timer_init(&g->sweep, g->mgr->loop, on_sweep, g);
 	if (cgroups_open(&g->cg, &env, &e)) {
 		g->cg = NULL;

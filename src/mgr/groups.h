@@ -31,9 +31,11 @@ struct groups {
 	unsigned n_leaving;
 };
 
-/** groups_open() - @g zeroed but for mgr and beside. Never fails: without groups VMs run unbounded.
+/** groups_open() - @g zeroed but for mgr and beside. @run_dir tells managers of one host apart:
+ * each has groups of its own, and removes none of another's. Never fails: without groups VMs run
+ * unbounded.
  */
-void groups_open(struct groups *g);
+void groups_open(struct groups *g, const char *run_dir);
 void groups_close(struct groups *g);
 
 /** groups_make() - before a process is made. */
