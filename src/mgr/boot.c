@@ -41,14 +41,16 @@ bool boot_is_first(const char *run_dir)
 void boot_note(const char *run_dir)
 {
 	FD_AUTO dir = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int ret = dir < 0 ? -errno : 0;
 	FD_AUTO fd = -1;
 	char now[ID_MAX];
-	int ret;
 
 	read_id(AT_FDCWD, BOOT_ID, now);
-	fd = openat(dir, BOOT_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
-	ret = fd < 0 ? -errno : fd_write_full(fd, now, strlen(now));
+	if (!ret) {
+		fd = openat(dir, BOOT_FILE ".new",
+			    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+		ret = fd < 0 ? -errno : fd_write_full(fd, now, strlen(now));
+	}
 	if (!ret && renameat(dir, BOOT_FILE ".new", dir, BOOT_FILE))
 		ret = -errno;
 	if (ret)

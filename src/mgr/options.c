@@ -55,7 +55,8 @@ void options_help(void)
 	     "  --overcommit N      memory that all running VMs may have, in per cent of the\n"
 	     "                      host's; 100 by default\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
-	     "  --vms-unit UNIT     systemd unit beside our own whose control group the VMs go into\n"
+	     "  --vms-unit UNIT     systemd unit beside our own whose control group the VMs\n"
+	     "                      go into, so that they are no part of ours\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
 }

@@ -8,6 +8,8 @@ set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 . "$TOP/tests/guest/lib.sh"
 . "$TOP/tests/guest/systemd.sh"
+OUTER_MODULES="tun bridge nf_tables nft_ct nft_nat nft_masq nft_chain_nat nft_reject
+	nft_reject_bridge nft_reject_inet nft_meta_bridge nft_limit"
 . "$TOP/tests/kvmjob/outer.sh"
 
 # What an installation has: programs, units, and libraries where the guest lacks them.
@@ -15,6 +17,7 @@ root=$TMP/install
 mkdir -p "$root"
 with_libraries "$root" usr/bin "$TOP/build/bin/holm" "$TOP/build/bin/holmd" \
 	"$TOP/build/bin/holm-vmm"
+with_libraries "$root" usr/sbin "$(PATH=$PATH:/usr/sbin:/sbin command -v dnsmasq)"
 with_libraries "$root" lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu/libcurl.so.4
 # The guest's /lib is a link.
 cp -a "$root/lib/." "$root/usr/lib/" && rm -r "$root/lib"
@@ -31,6 +34,7 @@ cp "$TOP"/packaging/systemd/user/*.socket "$TOP"/packaging/systemd/user/holm-vms
 	"$units/user/"
 cp "$TOP/packaging/sysusers/holm.conf" "$root/usr/lib/sysusers.d/"
 payload count "$root/srv/count"
+with_modules "$root/srv/modules"
 tar -C "$root" --owner=0 --group=0 -cf "$TMP/install.tar" usr srv
 
 systemd_root <<'END' || tap_done
@@ -46,6 +50,7 @@ is() {
 show() { systemctl show -P "$2" "$1"; }
 field() { holm info --format json v | tr -d '\n' | sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 count() { echo $((0x$(holm logs v | tr -d '\r' | grep -aE '^[0-9a-f]{8}$' | tail -n 1))); }
+taps() { ip -o link show master "$(ip -o link show type bridge | sed 's/^[0-9]*: \([^:]*\):.*/\1/')" | sed 's/^\([0-9]*: [^:]*\):.*/\1/' | grep . ; }
 goes_on() {
 	from=$(count)
 	for n in $(seq 50); do
@@ -55,6 +60,9 @@ goes_on() {
 	echo "still $from"
 	return 1
 }
+while read -r module; do
+	insmod "/srv/modules/$module"
+done </srv/modules/order
 t "group" systemd-sysusers
 systemctl daemon-reload
 units="holmd.service holmd.socket holm-vms.service"
@@ -70,19 +78,26 @@ t "holm ls starts it" timeout 60 holm ls
 t "active" is active show holmd.service ActiveState
 t "by notification" is notify show holmd.service Type
 t "folders" is "755 700" sh -c 'echo $(stat -c %a /run/holm /var/lib/holm)'
-t "VM" holm create v --engine soft --memory 8M --kernel /srv/count --net none --start
+t "network" holm net create lan --subnet 10.77.0.0/24
+t "network starts" holm net start lan
+t "VM" holm create v --engine soft --memory 8M --kernel /srv/count --net network:lan --start
+t "its tap" taps
 pid=$(field pid)
 t "VM counts" goes_on
 place=/system.slice/holm-vms.service/holm/
 t "VM's group is not the service's" grep "^0::$place" /proc/$pid/cgroup
 t "limit" holm set v --cpu-limit 0.5
 t "in version 2" is "50000 100000" cat "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$pid/cgroup)/cpu.max"
+tap=$(taps)
+dnsmasq=$(pidof dnsmasq)
 first=$(show holmd.service MainPID)
 t "restart" systemctl restart holmd.service
 t "active again" is active show holmd.service ActiveState
 t "another manager" [ "$(show holmd.service MainPID)" != "$first" ]
 t "the same VM" is "$pid" field pid
 t "VM goes on" goes_on
+t "its tap is the same" is "$tap" taps
+t "dnsmasq, too" is "$dnsmasq" pidof dnsmasq
 systemctl kill -s KILL --kill-whom=main holmd.service
 t "after kill -9 the socket answers" timeout 60 holm ls
 t "the same VM still" is "$pid" field pid
@@ -92,6 +107,7 @@ t "VM survives the stop" kill -0 "$pid"
 t "the socket starts it again" timeout 60 holm ls
 t "and the same VM" is "$pid" field pid
 t "VMs' unit stops" systemctl stop holm-vms.service
+t "and the tap goes with its VM" sh -c '! ip -o link show | grep -q "$1"' - "${tap#*: }"
 t "and its VMs" sh -c "! kill -0 $pid"
 t "the socket starts both again" timeout 60 holm ls
 t "a VM starts there" holm start v

@@ -24,19 +24,26 @@ with_libraries() {
 	done
 }
 
+# with_modules DIR - copies the modules of $OUTER_MODULES to DIR, and their names to DIR/order, each
+# after what it depends on
+with_modules() {
+	mkdir -p "$1"
+	tree_version=$(basename "$GUEST"/tree/lib/modules/*)
+	for module in $OUTER_MODULES; do
+		/sbin/modprobe -d "$GUEST/tree" -S "$tree_version" --show-depends "$module"
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$TMP/modules"
+	while read -r file; do
+		cp "$file" "$1/"
+		basename "$file" >>"$1/order"
+	done <"$TMP/modules"
+}
+
 # outer_image NAME - $TMP/NAME.img: the job's machine; its command is standard input. What is in
 # $TMP/NAME.d already is taken along.
 outer_image() {
 	dir=$TMP/$1.d
-	mkdir -p "$dir/job/modules" "$dir/usr/bin"
-	tree_version=$(basename "$GUEST"/tree/lib/modules/*)
-	for module in $OUTER_MODULES; do
-		/sbin/modprobe -d "$GUEST/tree" -S "$tree_version" --show-depends "$module"
-	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$TMP/$1.modules"
-	while read -r file; do
-		cp "$file" "$dir/job/modules/"
-		basename "$file" >>"$dir/job/modules/order"
-	done <"$TMP/$1.modules"
+	mkdir -p "$dir/usr/bin"
+	with_modules "$dir/job/modules"
 	with_libraries "$dir" usr/bin "$TOP/build/bin/holm" "$TOP/build/bin/holm-vmm"
 	cp "$GUEST/vmlinuz" "$GUEST/initramfs.img" "$dir/job/"
 	{

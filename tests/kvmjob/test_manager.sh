@@ -163,7 +163,9 @@ if [ "$part" = 1 ]; then
 	t "1: b is stopped" state b stopped
 	t "1: by itself" sh -c "holm info --format json b | tr -d '\n ' | grep '\"end\":\"poweroff\"'"
 	t "1: its group is gone" soon 5 [ ! -e "$b_group" ]
+	t "1: b starts again" holm start b
 	echo "LEASE $(address a)"
+	# The host goes down with both running, and without a word to the manager.
 	sync
 	exit 0
 fi
@@ -172,7 +174,8 @@ manager "2: holmd starts"
 t "2: the network is up" soon 10 ip addr show to 10.77.0.1
 t "2: a runs by itself" soon 60 up a
 t "2: the engine is kvm" [ "$(field a engine)" = kvm ]
-t "2: b does not" state b stopped
+t "2: b, which ran too, does not" state b crashed
+t "2: and it is said why" [ "$(field b reason)" = "the host went down while it ran" ]
 t "2: limits are there again" group_says a cpu.weight 400
 t "2: VM to the outside" [ "$(in_vm a 'timeout 10 wget -q -O - http://192.0.2.9/name')" = host.test ]
 t "2: b starts" holm start b
@@ -241,12 +244,14 @@ cat >"$TMP/wanted" <<'END'
 1: b is stopped
 1: by itself
 1: its group is gone
+1: b starts again
 2: disk
 2: holmd starts
 2: the network is up
 2: a runs by itself
 2: the engine is kvm
-2: b does not
+2: b, which ran too, does not
+2: and it is said why
 2: limits are there again
 2: VM to the outside
 2: b starts
