@@ -15,6 +15,7 @@
 #include "mgr/api/policy.h"
 #include "mgr/api/volumes.h"
 #include "mgr/balance.h"
+#include "mgr/boot.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
 #include "mgr/monitor.h"
@@ -222,6 +223,7 @@ static int open_manager(struct daemon *d, struct err *e)
 		.people = d->people,
 		.host = &hostside_ops,
 		.host_ctx = &d->host,
+		.booted = boot_is_first(d->o->run_dir),
 	};
 	mgr_init(&d->mgr, &room);
 	d->mgr.sched.policy = d->o->sched;
@@ -235,6 +237,7 @@ static int open_manager(struct daemon *d, struct err *e)
 		.monitor = &d->monitor,
 		.net_lock = -1,
 		.balance = &d->balance,
+		.groups = { .beside = d->o->vms_unit },
 	};
 	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)
@@ -249,9 +252,11 @@ static int open_manager(struct daemon *d, struct err *e)
 	};
 	monitor_start(&d->monitor);
 	ret = mgr_recover(&d->mgr, e);
-	if (!ret)
-		groups_sweep(&d->host.groups);
-	return ret;
+	if (ret)
+		return ret;
+	boot_note(d->o->run_dir);
+	groups_sweep(&d->host.groups);
+	return 0;
 }
 
 static gid_t socket_group(const struct options *o)

@@ -235,7 +235,7 @@ int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir
 	int ret;
 
 	h->groups.mgr = h->mgr;
-	groups_open(&h->groups, state_dir);
+	groups_open(&h->groups, run_dir);
 	h->stock.store = h->store;
 	if (snprintf(volumes, sizeof(volumes), "%s/volumes", state_dir) >= (int)sizeof(volumes))
 		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);

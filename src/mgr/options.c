@@ -33,6 +33,7 @@ enum {
 	OPT_QUANTUM,
 	OPT_AGEING,
 	OPT_KSM,
+	OPT_VMS_UNIT,
 };
 
 static const struct option table[] = {
@@ -55,6 +56,7 @@ static const struct option table[] = {
 	{ "quantum", required_argument, NULL, OPT_QUANTUM },
 	{ "ageing", required_argument, NULL, OPT_AGEING },
 	{ "boot-dir", required_argument, NULL, OPT_BOOT },
+	{ "vms-unit", required_argument, NULL, OPT_VMS_UNIT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -87,6 +89,8 @@ void options_help(void)
 	     "  --ksm auto|on|off   when the host merges equal pages of VMs with memory_merge:\n"
 	     "                      when memory is short (the default), always, or as it is set\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
+	     "  --vms-unit UNIT     systemd unit beside our own whose control group the VMs\n"
+	     "                      go into, so that they are no part of ours\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
 }
@@ -177,6 +181,11 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return 0;
 	case OPT_CA:
 		o->client_ca = value;
+		return 0;
+	case OPT_VMS_UNIT:
+		if (!value[0] || value[0] == '.' || strchr(value, '/') || strlen(value) > 255)
+			return err_set(e, -EINVAL, "--vms-unit '%.80s' is no unit's name", value);
+		o->vms_unit = value;
 		return 0;
 	case OPT_LOG:
 		o->log = value;

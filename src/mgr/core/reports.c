@@ -316,42 +316,58 @@ const struct runner_client mgr_runner_client = {
 	.ended = on_ended,
 };
 
+/* One that has, or had, a process. */
+static int recover_running(struct mgr *m, struct vm *vm, struct err *e)
+{
+	struct run_end end = { .end = "killed", .code = 137 };
+	int ret = m->runner->ops->adopt(m->runner, vm->id, &end, e);
+
+	if (!ret) {
+		/* Its end was acknowledged, and comes whether it says hello or not. */
+		if (vm->life.state == VM_STOPPING)
+			mgr_arm_grace(m, vm);
+		return 0;
+	}
+	/* Not known to be dead: giving back what it has would leave it without an owner. */
+	if (ret != -ESRCH) {
+		err_prefix(e, "cannot tell whether VM '%s' runs", vm->name);
+		return ret;
+	}
+	if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
+	    !vm->life.run.pid) {
+		/* Asked for, acknowledged, not begun. */
+		clean(m, vm);
+		mgr_admit(m, vm);
+		return 0;
+	}
+	if (m->booted && !end.message && !strcmp(end.end, "killed"))
+		end.message = "the host went down while it ran";
+	ended(m, vm, &end);
+	return 0;
+}
+
 /* One VM after the start of holmd. */
 static int recover_one(struct mgr *m, struct vm *vm, struct err *e)
 {
-	struct run_end end = { .end = "killed", .code = 137 };
-	int ret;
+	bool ran = vm_state_has_process(vm->life.state), start;
+	int ret = 0;
 
-	if (vm_state_has_process(vm->life.state)) {
-		ret = m->runner->ops->adopt(m->runner, vm->id, &end, e);
-		if (!ret) {
-			/* Its end was acknowledged, and comes whether it says hello or not. */
-			if (vm->life.state == VM_STOPPING)
-				mgr_arm_grace(m, vm);
-			return 0;
-		}
-		/* Not known to be dead: giving back what it has would leave it without an owner. */
-		if (ret != -ESRCH) {
-			err_prefix(e, "cannot tell whether VM '%s' runs", vm->name);
-			return ret;
-		}
-		if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
-		    !vm->life.run.pid) {
-			/* Asked for, acknowledged, not begun. */
-			clean(m, vm);
-			mgr_admit(m, vm);
-			return 0;
-		}
-		ended(m, vm, &end);
+	if (ran)
+		ret = recover_running(m, vm, e);
+	else
+		m->runner->ops->clean(m->runner, vm->id);
+	if (ret || vm_state_has_process(vm->life.state) || vm->life.state == VM_DELETED ||
+	    vm->life.state == VM_SUSPENDED)
+		return ret;
+	start = m->booted && vm->autostart;
+	/* One that ran just now has been looked at by ended(). */
+	if (!ran && vm->life.state != VM_CREATED &&
+	    (vm->restart == VM_RESTART_ALWAYS || restart_wanted(vm, vm->life.state == VM_CRASHED)))
+		start = true;
+	if (!start)
 		return 0;
-	}
-	m->runner->ops->clean(m->runner, vm->id);
-	if (vm->life.state == VM_DELETED || vm->life.state == VM_SUSPENDED)
-		return 0;
-	if (vm->autostart ||
-	    (vm->life.state != VM_CREATED && (vm->restart == VM_RESTART_ALWAYS ||
-					      restart_wanted(vm, vm->life.state == VM_CRASHED))))
-		mgr_verb_self(m, vm, VM_DO_START, "started with the host");
+	loop_timer_disarm(&vm->backoff);
+	mgr_verb_self(m, vm, VM_DO_START, "started with the host");
 	return 0;
 }
 
