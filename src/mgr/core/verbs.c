@@ -28,7 +28,7 @@ static void on_reply(void *ctx, const json_t *reply UNUSED, const struct err *e)
 	struct vm *vm = ctx;
 
 	/* Answers come in the order of questions: this one is to an earlier verb. */
-	if (--vm->asked)
+	if (--vm->unanswered)
 		return;
 	if (e)
 		mgr_request_failed(vm->mgr, vm, e->msg);
@@ -44,7 +44,7 @@ static void ask(struct mgr *m, struct vm *vm, enum control_do what)
 	if (m->runner->ops->send(m->runner, vm->id, &q, on_reply, vm, &e))
 		mgr_request_failed(m, vm, e.msg);
 	else
-		vm->asked++;
+		vm->unanswered++;
 }
 
 static void save(struct mgr *m, struct vm *vm)

@@ -99,7 +99,7 @@ struct vm {
 	struct loop_timer grace;   /* after shutdown: force */
 	struct loop_timer backoff; /* before a restart by policy */
 	struct mgr_op *op;	   /* what is under way, NULL: nothing */
-	unsigned asked;		   /* questions of verbs that its process has not answered */
+	unsigned unanswered;	   /* questions of verbs that its process has not answered */
 	enum vm_event goal;	   /* what @op wants */
 	struct sched_job job;	   /* its place in the queue of admission */
 	enum sched_order order;	   /* of the scheduler's, not yet acted upon */
