@@ -38,7 +38,8 @@ struct cmd_option {
 	const char *arg;    /* placeholder of its value, NULL: it is a flag */
 	const char *help;   /* one or two sentences, no trailing full stop */
 	const char *field;  /* of struct vm_config, set from the value; NULL: handled by run */
-	const char *json;   /* member of the request's body, "resources.cpu.shares"; or NULL */
+	const char *json;   /* member of the request's body, "resources.cpu.shares"; or NULL;
+			       goes before @field where a VM of the manager's is meant */
 	enum cmd_json kind; /* with @json */
 	const char *values; /* completions, space-separated; "@file": paths; "@vm", "@net" ...:
 			       live names; NULL: none */

@@ -96,6 +96,7 @@ static void on_second(void *arg)
 	struct monitor *m = arg;
 
 	write_round(m);
+	mgr_limits_round(m->mgr);
 	if (ask_all(m))
 		loop_timer_arm(&m->timer, m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC);
 }

@@ -4,6 +4,8 @@
  */
 #include "mgr/options.h"
 
+#include "proto/config.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 #define IDLE_S 60
 
 enum { OPT_RUN = 256, OPT_STATE, OPT_SOCKET, OPT_GROUP, OPT_LISTEN, OPT_CERT, OPT_KEY, OPT_CA,
-       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM };
+       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_NET, OPT_USER, OPT_SYSTEM, OPT_VMM };
 
 static const struct option table[] = {
 	{ "user", no_argument, NULL, OPT_USER },
@@ -30,6 +32,7 @@ static const struct option table[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "overcommit", required_argument, NULL, OPT_OVERCOMMIT },
+	{ "net-capacity", required_argument, NULL, OPT_NET },
 	{ "vmm", required_argument, NULL, OPT_VMM },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -52,6 +55,8 @@ void options_help(void)
 	     "  --idle SECONDS      end after so long without VMs and clients; 0: never\n"
 	     "  --overcommit N      memory that all running VMs may have, in per cent of the\n"
 	     "                      host's; 100 by default\n"
+	     "  --net-capacity SIZE bytes a second that the host's network carries each way,\n"
+	     "                      like 1G, divided among VMs by their shares; 0: not divided\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
@@ -78,6 +83,18 @@ static int take_number(unsigned *out, const char *what, const char *value, unsig
 			       min, max);
 	*out = (unsigned)n;
 	return 0;
+}
+
+static int take_rate(uint64_t *out, const char *what, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int ret = vm_size_parse(&n, what, value, e);
+
+	if (!ret && n > VM_LIMIT_MAX)
+		ret = err_set(e, -EINVAL, "%s %s is more than 1024T a second", what, value);
+	if (!ret)
+		*out = n;
+	return ret;
 }
 
 /* HOST:PORT, [ADDRESS]:PORT. The host is cut out of the argument. */
@@ -138,6 +155,8 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return take_number(&o->idle_s, "--idle", value, 0, 1000000, e);
 	case OPT_OVERCOMMIT:
 		return take_number(&o->overcommit, "--overcommit", value, 1, 10000, e);
+	case OPT_NET:
+		return take_rate(&o->net_capacity, "--net-capacity", value, e);
 	case 'h':
 		o->help = true;
 		return 0;

@@ -24,6 +24,7 @@ struct options {
 	const char *cert, *key, *client_ca;
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
+	uint64_t net_capacity; /* bytes a second that VMs divide; 0: not divided */
 	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */
 	bool help, version;
 };

@@ -13,7 +13,7 @@
  * to start by itself.
  *
  * Files: manager.c (records), verbs.c, reports.c (the runner's word, restarts), admit.c (the
- * queue), quota.c, operation.c, event.c.
+ * queue), limits.c (I/O and network), quota.c, operation.c, event.c.
  *
  * Threads: the loop's, all of it.
  */
@@ -80,6 +80,8 @@ struct mgr {
 	struct people *people;	    /* borrowed */
 	const struct mgr_host_ops *host; /* NULL: a bare one, as in tests */
 	void *host_ctx;
+
+	uint64_t net_capacity; /* bytes a second each way that VMs divide; 0: not divided */
 
 	struct vm **vms; /* sorted by name, then id */
 	size_t n_vms, cap_vms;
@@ -186,6 +188,13 @@ void mgr_admit_init(struct mgr *m, const struct sched_size *capacity);
 void mgr_queue_adopt(struct mgr *m, struct vm *vm, bool running);
 /** mgr_queue_leave() - gives back its place or its room; whether it waited for its start. */
 bool mgr_queue_leave(struct mgr *m, struct vm *vm);
+/** mgr_limit_io(), mgr_limit_net() - bytes a second that hold for a VM; 0: no limit. */
+uint64_t mgr_limit_io(const struct vm *vm);
+uint64_t mgr_limit_net(const struct vm *vm);
+/** mgr_limits_tell() - a running VM's limits to its process, where it does not know them. */
+void mgr_limits_tell(struct mgr *m, struct vm *vm);
+/** mgr_limits_round() - once a second, after samples: divide the network's capacity anew. */
+void mgr_limits_round(struct mgr *m);
 /** mgr_press() - power button now, force when life.stop_by_ns has come. */
 void mgr_press(struct mgr *m, struct vm *vm);
 /** mgr_entry() - an audit entry on a VM's behalf, in @buf for its target. */

@@ -9,6 +9,7 @@
 #define HOLM_MGR_CORE_SAMPLE_H
 
 #include "base/compiler.h"
+#include "base/latency.h"
 
 #include <jansson.h>
 
@@ -32,6 +33,9 @@ struct sample {
 	uint64_t balloon;		    /* given back by the guest */
 	uint64_t guest_total, guest_used;   /* as the guest says; 0: it does not */
 	uint64_t read_ops, write_ops, read_bytes, write_bytes, read_ns, write_ns;
+	/* Operations by their latency, in the buckets of base/latency.h. */
+	uint64_t read_latency[LATENCY_BUCKETS], write_latency[LATENCY_BUCKETS];
+	uint64_t tx_latency[LATENCY_BUCKETS];
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped;
 	struct sample_exit exits[SAMPLE_EXITS];
 	unsigned n_exits;
