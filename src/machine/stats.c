@@ -44,12 +44,11 @@ static json_t *blk_stats_json(const struct blk *k)
 	static_assert(ARRAY_SIZE(names) == BLK_OP_COUNT, "a name for each operation");
 	blk_stats(k, &s);
 	for (unsigned i = 0; i < BLK_OP_COUNT; i++)
-		json_object_set_new(o, names[i],
-				    json_pack("{s:I, s:I, s:I, s:I, s:o}", "ops",
-					      (json_int_t)s.ops[i], "bytes", (json_int_t)s.bytes[i],
-					      "errors", (json_int_t)s.errors[i], "ns",
-					      (json_int_t)s.ns[i], "latency_us",
-					      latency_json(&s.latency[i])));
+		json_object_set_new(
+			o, names[i],
+			json_pack("{s:I, s:I, s:I, s:I, s:o}", "ops", (json_int_t)s.ops[i], "bytes",
+				  (json_int_t)s.bytes[i], "errors", (json_int_t)s.errors[i], "ns",
+				  (json_int_t)s.ns[i], "latency_us", latency_json(&s.latency[i])));
 	return o;
 }
 
@@ -58,11 +57,11 @@ static json_t *net_stats_json(const struct net *n)
 	struct net_stats s;
 
 	net_stats(n, &s);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "tx_packets", (json_int_t)s.tx_packets,
-			 "tx_bytes", (json_int_t)s.tx_bytes, "tx_dropped", (json_int_t)s.tx_dropped,
-			 "rx_packets", (json_int_t)s.rx_packets, "rx_bytes", (json_int_t)s.rx_bytes,
-			 "rx_dropped", (json_int_t)s.rx_dropped, "tx_latency_us",
-			 latency_json(&s.tx_latency));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "tx_packets",
+			 (json_int_t)s.tx_packets, "tx_bytes", (json_int_t)s.tx_bytes, "tx_dropped",
+			 (json_int_t)s.tx_dropped, "rx_packets", (json_int_t)s.rx_packets,
+			 "rx_bytes", (json_int_t)s.rx_bytes, "rx_dropped", (json_int_t)s.rx_dropped,
+			 "tx_latency_us", latency_json(&s.tx_latency));
 }
 
 /* Bytes of guest RAM that the host has pages for: blocks of 512 bytes behind its memfd. */

@@ -35,7 +35,7 @@
 #define VM_FORWARDS_MAX 64
 #define VM_DEVICES_MAX	16
 #define VM_LIMIT_MAX	(1ull << 50) /* bytes a second */
-#define VM_CONFIG_MAX	(1u << 20) /* bytes of JSON at most */
+#define VM_CONFIG_MAX	(1u << 20)   /* bytes of JSON at most */
 
 struct vm_disk {
 	char *path;

@@ -8,12 +8,13 @@
  *
  * Where the host's network has a capacity (holmd --net-capacity), that is divided once a second
  * among the VMs that run with a network, by alloc_run() with their projects as pools, in two
- * passes. In the first one a VM asks for twice what it moved in the last second, and a little, so
- * that who is idle can begin. In the second one it has that part for sure and asks for all there
- * is, so that nothing lies idle. Parts never sum up to more than the capacity, and a change is
- * told when it is worth a message: what gets less by more than a hundredth, or more by a tenth.
+ * passes. In the first one a VM asks for all there is where it moved nearly what it may, else for
+ * twice what it moved in the last second, and a little, so that who is idle can begin. In the
+ * second one it has that part for sure and asks for all there is, so that nothing lies idle.
+ * Parts never sum up to more than the capacity, and a change is told when it is worth a message:
+ * what gets less by more than a hundredth, or more by a tenth.
  *
- * Limits: the policy "fixed" without a reservation of network counts as "dynamic".
+ * Limits: the policy "fixed" bounds where network is reserved and counts as "dynamic" else.
  */
 #include "mgr/core/manager.h"
 
@@ -47,10 +48,10 @@ static void on_answer(void *ctx, const json_t *reply UNUSED, const struct err *e
 {
 	struct vm *vm = ctx;
 
-	if (!e)
-		return;
-	vm->told.known = false;
-	log_line(LOG_WARN, "limits", "VM '%s': its limits are not set: %s", vm->name, e->msg);
+	/* Not tried again until they change: one that refuses them would do so each second. */
+	if (e)
+		log_line(LOG_WARN, "limits", "VM '%s': its limits are not set: %s", vm->name,
+			 e->msg);
 }
 
 void mgr_limits_tell(struct mgr *m, struct vm *vm)
@@ -96,29 +97,37 @@ static uint64_t moved(struct vm *vm)
 
 struct division {
 	struct alloc_member *members;
-	const struct project **pools; /* of the member at the same place; NULL: a VM */
+	struct owner {
+		const struct project *pool;
+		struct vm *vm;
+	} * owners; /* of each member: one of the two */
 	size_t n;
 };
 
 static size_t find_pool(const struct division *d, const struct project *x)
 {
 	for (size_t i = 0; i < d->n; i++)
-		if (d->pools[i] == x)
+		if (d->owners[i].pool == x)
 			return i;
 	return ALLOC_ROOT;
 }
 
-static size_t add(struct division *d, const char *name, size_t parent, const struct res_triple *r)
+static struct alloc_member *add(struct division *d, struct owner who, const char *name,
+				size_t parent, const struct res_triple *r)
 {
-	d->members[d->n] = (struct alloc_member) {
+	struct alloc_member *a = &d->members[d->n];
+
+	*a = (struct alloc_member) {
 		.name = name,
 		.parent = parent,
+		.pool = !who.vm,
 		.policy = ALLOC_DYNAMIC,
 		.reservation = r->reservation,
 		.limit = r->limit,
 		.shares = r->shares,
 	};
-	return d->n++;
+	d->owners[d->n++] = who;
+	return a;
 }
 
 /* The pools of a project and of those above it, the highest first. */
@@ -128,62 +137,63 @@ static size_t add_pools(struct division *d, const struct people *p, const char *
 	const struct project *x = people_project(p, id);
 	size_t n = 0, at = ALLOC_ROOT;
 
-	for (; x && n < ARRAY_SIZE(chain);
-	     x = x->parent[0] ? people_project(p, x->parent) : NULL)
+	for (; x && n < ARRAY_SIZE(chain); x = x->parent[0] ? people_project(p, x->parent) : NULL)
 		chain[n++] = x;
 	while (n--) {
 		size_t known = find_pool(d, chain[n]);
 
 		if (known == ALLOC_ROOT) {
-			known = add(d, chain[n]->name, at, &chain[n]->resources.of[RES_NET]);
-			d->members[known].pool = true;
-			d->pools[known] = chain[n];
+			known = d->n;
+			add(d, (struct owner) { .pool = chain[n] }, chain[n]->name, at,
+			    &chain[n]->resources.of[RES_NET]);
 		}
 		at = known;
 	}
 	return at;
 }
 
+static bool is_fixed(const struct vm *vm)
+{
+	return vm->policy == ALLOC_FIXED && vm->resources.of[RES_NET].reservation;
+}
+
+/* How much a VM can use, as far as one can see. */
+static uint64_t asks(const struct mgr *m, struct vm *vm, uint64_t idle)
+{
+	uint64_t rate = moved(vm);
+
+	if (vm->net_part && rate >= mgr_limit_net(vm) / 4 * 3)
+		return m->net_capacity;
+	return MIN(2 * rate + idle + 1, m->net_capacity);
+}
+
 static void add_vm(struct division *d, const struct mgr *m, struct vm *vm, size_t n)
 {
+	const struct res_triple *r = &vm->resources.of[RES_NET];
 	size_t pool = add_pools(d, m->people, vm->project);
-	struct alloc_member *a = &d->members[add(d, vm->name, pool, &vm->resources.of[RES_NET])];
-	uint64_t idle = m->net_capacity / (IDLE_PART * n);
+	struct alloc_member *a = add(d, (struct owner) { .vm = vm }, vm->name, pool, r);
+	uint64_t ask = asks(m, vm, m->net_capacity / (IDLE_PART * n));
 
 	a->priority = vm->priority;
-	if (vm->policy != ALLOC_FIXED || a->reservation)
-		a->policy = vm->policy;
-	a->demand = a->policy == ALLOC_FIXED ? a->reservation
-					     : MIN(2 * moved(vm) + idle + 1, m->net_capacity);
+	/* The same for all, so that weights are shares; what it asks for is its limit for now. */
+	a->demand = m->net_capacity;
+	if (is_fixed(vm))
+		a->limit = a->reservation;
+	else
+		a->limit = MAX(smaller(r->limit, ask), a->reservation);
 }
 
 /* What each has got is certain, and each wants all. */
-static void second_pass(const struct division *d, uint64_t capacity)
+static void second_pass(const struct division *d)
 {
 	for (size_t i = 0; i < d->n; i++) {
 		struct alloc_member *a = &d->members[i];
+		const struct vm *vm = d->owners[i].vm;
 
-		if (a->pool || a->policy == ALLOC_FIXED)
+		if (!vm || is_fixed(vm))
 			continue;
-		a->policy = ALLOC_DYNAMIC;
 		a->reservation = a->part;
-		a->demand = capacity;
-	}
-}
-
-static void take_parts(struct mgr *m, const struct division *d)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; i < m->n_vms; i++) {
-		struct vm *vm = m->vms[i];
-
-		if (!takes_part(vm))
-			continue;
-		while (d->members[at].pool)
-			at++;
-		/* 0 would be no limit. */
-		vm->net_part = MAX(d->members[at++].part, 1u);
+		a->limit = vm->resources.of[RES_NET].limit;
 	}
 }
 
@@ -192,10 +202,10 @@ static int divide(struct mgr *m, size_t n, struct err *e)
 	size_t room = n * (PROJECT_DEPTH_MAX + 2);
 	struct division d = {
 		.members = calloc(room, sizeof(*d.members)),
-		.pools = calloc(room, sizeof(*d.pools)),
+		.owners = calloc(room, sizeof(*d.owners)),
 	};
 	uint64_t missing;
-	int ret = d.members && d.pools ? 0 : -ENOMEM;
+	int ret = d.members && d.owners ? 0 : -ENOMEM;
 
 	if (ret)
 		err_set(e, ret, "no memory to divide the network");
@@ -205,13 +215,15 @@ static int divide(struct mgr *m, size_t n, struct err *e)
 	if (!ret)
 		ret = alloc_run(d.members, d.n, m->net_capacity, 1000, &missing, e);
 	if (!ret) {
-		second_pass(&d, m->net_capacity);
+		second_pass(&d);
 		ret = alloc_run(d.members, d.n, m->net_capacity, 1000, &missing, e);
 	}
-	if (!ret)
-		take_parts(m, &d);
+	/* 0 would be no limit. */
+	for (size_t i = 0; i < d.n && !ret; i++)
+		if (d.owners[i].vm)
+			d.owners[i].vm->net_part = MAX(d.members[i].part, 1u);
 	free(d.members);
-	free(d.pools);
+	free(d.owners);
 	return ret;
 }
 

@@ -35,9 +35,9 @@ static void add_exit(struct sample *s, const char *kind, uint64_t n)
 /* Counters of an engine that are exits from guest code to the machine. */
 static void read_vcpu(struct sample *s, const json_t *vcpu)
 {
-	static const char *const kinds[] = { "mmio",	   "port_io", "interrupts", "exceptions",
-					     "halts",	   "exits",   "code_writes", "kicks",
-					     "tlb_misses" };
+	static const char *const kinds[] = { "mmio",	    "port_io", "interrupts",
+					     "exceptions",  "halts",   "exits",
+					     "code_writes", "kicks",   "tlb_misses" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (json_object_get(vcpu, kinds[i]))
@@ -80,10 +80,8 @@ void sample_read(struct sample *s, const json_t *stats)
 	memset(s->read_latency, 0, sizeof(s->read_latency));
 	memset(s->write_latency, 0, sizeof(s->write_latency));
 	memset(s->tx_latency, 0, sizeof(s->tx_latency));
-	json_array_foreach(json_object_get(stats, "vcpus"), i, item)
-		read_vcpu(s, item);
-	json_array_foreach(json_object_get(stats, "disks"), i, item)
-		read_disk(s, item);
+	json_array_foreach(json_object_get(stats, "vcpus"), i, item) read_vcpu(s, item);
+	json_array_foreach(json_object_get(stats, "disks"), i, item) read_disk(s, item);
 	s->rss = number(stats, "rss_bytes");
 	s->balloon = number(b, "given_bytes");
 	s->guest_total = number(b, "total_bytes");
@@ -130,19 +128,19 @@ json_t *sample_encode(const struct sample *s)
 {
 	char at[CLOCK_TEXT_LEN];
 
-	return json_pack(
-		"{s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}, "
-		" s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o},"
-		" s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o}, s:o}",
-		"at", clock_format(at, s->at_ns), "cpu_ns", I(s->cpu_ns), "steal_ns",
-		I(s->steal_ns), "throttled_ns", I(s->throttled_ns), "memory", "rss", I(s->rss),
-		"balloon", I(s->balloon), "guest_total", I(s->guest_total), "guest_used",
-		I(s->guest_used), "blk", "read_ops", I(s->read_ops), "write_ops", I(s->write_ops),
-		"read_bytes", I(s->read_bytes), "write_bytes", I(s->write_bytes), "read_ns",
-		I(s->read_ns), "write_ns", I(s->write_ns), "read_latency_us",
-		latency_json(s->read_latency), "write_latency_us", latency_json(s->write_latency),
-		"net", "rx_packets", I(s->rx_packets),
-		"tx_packets", I(s->tx_packets), "rx_bytes", I(s->rx_bytes), "tx_bytes",
-		I(s->tx_bytes), "rx_dropped", I(s->rx_dropped), "tx_dropped", I(s->tx_dropped),
-		"tx_latency_us", latency_json(s->tx_latency), "exits", exits_json(s));
+	return json_pack("{s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}, "
+			 " s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o},"
+			 " s:{s:I, s:I, s:I, s:I, s:I, s:I, s:o}, s:o}",
+			 "at", clock_format(at, s->at_ns), "cpu_ns", I(s->cpu_ns), "steal_ns",
+			 I(s->steal_ns), "throttled_ns", I(s->throttled_ns), "memory", "rss",
+			 I(s->rss), "balloon", I(s->balloon), "guest_total", I(s->guest_total),
+			 "guest_used", I(s->guest_used), "blk", "read_ops", I(s->read_ops),
+			 "write_ops", I(s->write_ops), "read_bytes", I(s->read_bytes),
+			 "write_bytes", I(s->write_bytes), "read_ns", I(s->read_ns), "write_ns",
+			 I(s->write_ns), "read_latency_us", latency_json(s->read_latency),
+			 "write_latency_us", latency_json(s->write_latency), "net", "rx_packets",
+			 I(s->rx_packets), "tx_packets", I(s->tx_packets), "rx_bytes",
+			 I(s->rx_bytes), "tx_bytes", I(s->tx_bytes), "rx_dropped", I(s->rx_dropped),
+			 "tx_dropped", I(s->tx_dropped), "tx_latency_us",
+			 latency_json(s->tx_latency), "exits", exits_json(s));
 }

@@ -15,8 +15,8 @@
 
 #include <stdint.h>
 
-#define SAMPLE_EXITS	 12
-#define SAMPLE_NAME_MAX	 24
+#define SAMPLE_EXITS	12
+#define SAMPLE_NAME_MAX 24
 
 /** A kind of exit from guest code, summed over the vCPUs. */
 struct sample_exit {
@@ -26,12 +26,12 @@ struct sample_exit {
 
 /** Counters since the process began; bytes, nanoseconds, counts. */
 struct sample {
-	uint64_t at_ns;			    /* wall clock; 0: there is none yet */
-	uint64_t cpu_ns, steal_ns;	    /* of all threads; ready to run but not run */
-	uint64_t throttled_ns;		    /* by its control group */
-	uint64_t rss;			    /* of the process, guest RAM in it */
-	uint64_t balloon;		    /* given back by the guest */
-	uint64_t guest_total, guest_used;   /* as the guest says; 0: it does not */
+	uint64_t at_ns;			  /* wall clock; 0: there is none yet */
+	uint64_t cpu_ns, steal_ns;	  /* of all threads; ready to run but not run */
+	uint64_t throttled_ns;		  /* by its control group */
+	uint64_t rss;			  /* of the process, guest RAM in it */
+	uint64_t balloon;		  /* given back by the guest */
+	uint64_t guest_total, guest_used; /* as the guest says; 0: it does not */
 	uint64_t read_ops, write_ops, read_bytes, write_bytes, read_ns, write_ns;
 	/* Operations by their latency, in the buckets of base/latency.h. */
 	uint64_t read_latency[LATENCY_BUCKETS], write_latency[LATENCY_BUCKETS];

@@ -267,7 +267,8 @@ static void run_tx(struct vnet *n)
 	int ret;
 
 	for (;;) {
-		/* What the limit does not let go stays in the driver's ring; tx_ready comes back. */
+		/* What the limit does not let go stays in the driver's ring; tx_ready comes back.
+		 */
 		if (!net_tx_ready(n->net))
 			break;
 		ret = virtq_pop(q, &n->tx);
