@@ -221,6 +221,7 @@ static int open_manager(struct daemon *d, struct err *e)
 		.store = d->store,
 		.runner = d->runner,
 		.people = d->people,
+		.net_capacity = d->o->net_capacity,
 		.host = &hostside_ops,
 		.host_ctx = &d->host,
 		.booted = boot_is_first(d->o->run_dir),

@@ -101,6 +101,7 @@ static void on_second(void *arg)
 	write_round(m);
 	if (m->second)
 		m->second(m->ctx);
+	mgr_limits_round(m->mgr);
 	if (ask_all(m))
 		loop_timer_arm(&m->timer, m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC);
 }

@@ -4,6 +4,8 @@
  */
 #include "mgr/options.h"
 
+#include "proto/config.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -34,6 +36,7 @@ enum {
 	OPT_AGEING,
 	OPT_KSM,
 	OPT_VMS_UNIT,
+	OPT_NET,
 };
 
 static const struct option table[] = {
@@ -51,6 +54,7 @@ static const struct option table[] = {
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "overcommit", required_argument, NULL, OPT_OVERCOMMIT },
 	{ "ksm", required_argument, NULL, OPT_KSM },
+	{ "net-capacity", required_argument, NULL, OPT_NET },
 	{ "vmm", required_argument, NULL, OPT_VMM },
 	{ "sched", required_argument, NULL, OPT_SCHED },
 	{ "quantum", required_argument, NULL, OPT_QUANTUM },
@@ -88,6 +92,8 @@ void options_help(void)
 	     "  --ageing MS         who has waited so long goes first; 600000 by default, 0: never\n"
 	     "  --ksm auto|on|off   when the host merges equal pages of VMs with memory_merge:\n"
 	     "                      when memory is short (the default), always, or as it is set\n"
+	     "  --net-capacity SIZE bytes a second that the host's network carries each way,\n"
+	     "                      like 1G, divided among VMs by their shares; 0: not divided\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
 	     "  --vms-unit UNIT     systemd unit beside our own whose control group the VMs\n"
 	     "                      go into, so that they are no part of ours\n"
@@ -116,6 +122,18 @@ static int take_number(unsigned *out, const char *what, const char *value, unsig
 			       min, max);
 	*out = (unsigned)n;
 	return 0;
+}
+
+static int take_rate(uint64_t *out, const char *what, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int ret = vm_size_parse(&n, what, value, e);
+
+	if (!ret && n > VM_LIMIT_MAX)
+		ret = err_set(e, -EINVAL, "%s %s is more than 1024T a second", what, value);
+	if (!ret)
+		*out = n;
+	return ret;
 }
 
 /* HOST:PORT, [ADDRESS]:PORT. The host is cut out of the argument. */
@@ -202,6 +220,8 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return take_number(&o->overcommit, "--overcommit", value, 1, 10000, e);
 	case OPT_KSM:
 		return ksm_mode_parse(&o->ksm, value, e);
+	case OPT_NET:
+		return take_rate(&o->net_capacity, "--net-capacity", value, e);
 	case 'h':
 		o->help = true;
 		return 0;

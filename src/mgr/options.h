@@ -37,6 +37,7 @@ struct options {
 	enum sched_policy sched;
 	unsigned quantum_ms, ageing_ms;
 	enum ksm_mode ksm; /* when the host merges equal pages */
+	uint64_t net_capacity; /* bytes a second that VMs divide; 0: not divided */
 	bool help, version;
 };
 

@@ -447,6 +447,7 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 		return ret;
 	}
 	change_forwards(m, vm, &before);
+	mgr_limits_tell(m, vm);
 	event_tell(&m->events, "vm.changed", vm->id, vm->name, vm->project, NULL);
 	if (m->host && m->host->changed)
 		m->host->changed(m->host_ctx, vm, renamed);

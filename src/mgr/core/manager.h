@@ -13,7 +13,7 @@
  * to start by itself.
  *
  * Files: manager.c (records), verbs.c, reports.c (the runner's word, restarts), admit.c (the
- * queue), quota.c, operation.c, event.c.
+ * queue), limits.c (I/O and network), quota.c, operation.c, event.c.
  *
  * Threads: the loop's, all of it.
  */
@@ -81,6 +81,8 @@ struct mgr {
 	const struct mgr_host_ops *host; /* NULL: a bare one, as in tests */
 	void *host_ctx;
 	bool booted; /* mgr_recover() is the first since the host's boot: autostart counts */
+
+	uint64_t net_capacity; /* bytes a second each way that VMs divide; 0: not divided */
 
 	struct vm **vms; /* sorted by name, then id */
 	size_t n_vms, cap_vms;
@@ -192,6 +194,13 @@ void mgr_queue_adopt(struct mgr *m, struct vm *vm, bool running);
 bool mgr_queue_leave(struct mgr *m, struct vm *vm);
 /** mgr_arm_grace() - force when life.stop_by_ns has come. */
 void mgr_arm_grace(struct mgr *m, struct vm *vm);
+/** mgr_limit_io(), mgr_limit_net() - bytes a second that hold for a VM; 0: no limit. */
+uint64_t mgr_limit_io(const struct vm *vm);
+uint64_t mgr_limit_net(const struct vm *vm);
+/** mgr_limits_tell() - a running VM's limits to its process, where it does not know them. */
+void mgr_limits_tell(struct mgr *m, struct vm *vm);
+/** mgr_limits_round() - once a second, after samples: divide the network's capacity anew. */
+void mgr_limits_round(struct mgr *m);
 /** mgr_press() - power button now, force when life.stop_by_ns has come. */
 void mgr_press(struct mgr *m, struct vm *vm);
 /** mgr_entry() - an audit entry on a VM's behalf, in @buf for its target. */

@@ -136,6 +136,9 @@ static void clean(struct mgr *m, struct vm *vm)
 	vm->life.stop_by_ns = 0;
 	vm->stands = vm->asked = false;
 	vm->sample = (struct sample) { 0 };
+	vm->told = (struct vm_told) { 0 };
+	vm->moved = (struct vm_moved) { 0 };
+	vm->net_part = 0;
 }
 
 void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why)
@@ -213,6 +216,7 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 		mgr_press(m, vm);
 		return;
 	}
+	mgr_limits_tell(m, vm);
 	if (m->host && m->host->started)
 		m->host->started(m->host_ctx, vm);
 	mgr_report(m, vm, h->paused ? VM_IS_PAUSED : VM_IS_RUNNING);

@@ -55,6 +55,26 @@ static void save(struct mgr *m, struct vm *vm)
 		mgr_request_failed(m, vm, e.msg);
 }
 
+static int set_limit(struct vm_config *c, const char *field, uint64_t per_sec, struct err *e)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)per_sec);
+	return vm_config_set(c, field, text, e);
+}
+
+static int set_limits(struct vm_config *c, struct vm *vm, struct err *e)
+{
+	struct vm_told t = { .known = true, .io = mgr_limit_io(vm), .net = mgr_limit_net(vm) };
+	int ret = set_limit(c, "io_limit", t.io, e);
+
+	if (!ret)
+		ret = set_limit(c, "net_limit", t.net, e);
+	if (!ret)
+		vm->told = t;
+	return ret;
+}
+
 void mgr_launch(struct mgr *m, struct vm *vm)
 {
 	struct vm_config c;
@@ -74,6 +94,8 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 	ret = vm_config_copy(&c, &vm->config, &e);
 	if (!ret)
 		ret = vm_config_set(&c, "name", vm->name, &e);
+	if (!ret)
+		ret = set_limits(&c, vm, &e);
 	if (!ret && m->host && m->host->prepare)
 		ret = m->host->prepare(m->host_ctx, vm, &c, &spec.tap_fd, &e);
 	if (!ret && vm->life.state == VM_RESUMING)
