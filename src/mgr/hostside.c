@@ -196,8 +196,9 @@ static int own_networks(struct hostside *h, struct err *e)
 	socklen_t len = offsetof(struct sockaddr_un, sun_path) + sizeof(name) - 1;
 
 	if (geteuid())
-		return err_set(e, -EPERM, "networks need root's rights: use --net user, or the "
-					  "host's own holmd");
+		return err_set(e, -EPERM,
+			       "networks need root's rights: use --net user, or the "
+			       "host's own holmd");
 	h->net_lock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	memcpy(a.sun_path, name, sizeof(name) - 1);
 	if (h->net_lock < 0 || bind(h->net_lock, (struct sockaddr *)&a, len))

@@ -15,14 +15,14 @@
 #include "mgr/net/net.h"
 
 struct hostside {
-	struct loop *loop;   /* borrowed, as the next four */
+	struct loop *loop; /* borrowed, as the next four */
 	struct store *store;
 	struct mgr *mgr;
 	struct monitor *monitor;
 	struct balance *balance;
 	struct groups groups;
 	struct stock stock;
-	int net_lock; /* held while the networks are ours; -1 */
+	int net_lock;	    /* held while the networks are ours; -1 */
 	struct netmgr *net; /* NULL: none, and why */
 	char net_why[ERR_MSG_MAX];
 };

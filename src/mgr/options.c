@@ -89,7 +89,8 @@ void options_help(void)
 	     "                      or rr; 'holm sched simulate' shows what each makes of a trace\n"
 	     "  --quantum MS        time slice of batch jobs under fair and rr; 10000 by default,\n"
 	     "                      0: they are not paused for each other\n"
-	     "  --ageing MS         who has waited so long goes first; 600000 by default, 0: never\n"
+	     "  --ageing MS         who has waited so long goes first; 600000 by default, 0: "
+	     "never\n"
 	     "  --ksm auto|on|off   when the host merges equal pages of VMs with memory_merge:\n"
 	     "                      when memory is short (the default), always, or as it is set\n"
 	     "  --net-capacity SIZE bytes a second that the host's network carries each way,\n"
@@ -285,11 +286,12 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
 	int opt, ret = 0;
 
-	*o = (struct options) { .user = geteuid() != 0, .overcommit = 100,
-			       .sched = SCHED_FAIR,
-			       .quantum_ms = SCHED_QUANTUM_MS,
-			       .ageing_ms = SCHED_AGEING_MS,
-			       .idle_s = UINT32_MAX };
+	*o = (struct options) { .user = geteuid() != 0,
+				.overcommit = 100,
+				.sched = SCHED_FAIR,
+				.quantum_ms = SCHED_QUANTUM_MS,
+				.ageing_ms = SCHED_AGEING_MS,
+				.idle_s = UINT32_MAX };
 	opterr = 0;
 	while (!ret && (opt = getopt_long(argc, argv, "hV", table, NULL)) != -1) {
 		ret = take(o, opt, optarg, e);

@@ -32,11 +32,11 @@ struct options {
 	const char *vms_unit; /* group of the VMs beside our own; NULL: none */
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
-	unsigned overcommit; /* memory of all running VMs, per cent of the host's */
+	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */
 	/* Of admission, see mgr/core/sched.h. */
 	enum sched_policy sched;
 	unsigned quantum_ms, ageing_ms;
-	enum ksm_mode ksm; /* when the host merges equal pages */
+	enum ksm_mode ksm;     /* when the host merges equal pages */
 	uint64_t net_capacity; /* bytes a second that VMs divide; 0: not divided */
 	bool help, version;
 };

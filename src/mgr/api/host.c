@@ -60,8 +60,7 @@ static void add_kernel(json_t *o)
 		if (!host_use("", &u, NULL)) {
 			json_object_set_new(o, "memory",
 					    json_pack("{s:I, s:I}", "total", (json_int_t)c.memory,
-						      "available",
-						      (json_int_t)u.memory_available));
+						      "available", (json_int_t)u.memory_available));
 			json_object_set_new(o, "load",
 					    json_pack("[f, f, f]", u.load[0] / 100.0,
 						      u.load[1] / 100.0, u.load[2] / 100.0));

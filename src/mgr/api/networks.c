@@ -39,8 +39,7 @@ static json_t *encode(const struct net_info *i)
 
 	json_object_set_new(o, "state", json_string(i->active ? "active" : "inactive"));
 	json_object_set_new(o, "attached", json_integer((json_int_t)i->attached));
-	json_object_set_new(o, "leases",
-			    json_integer(i->leases ? (json_int_t)i->leases->n : 0));
+	json_object_set_new(o, "leases", json_integer(i->leases ? (json_int_t)i->leases->n : 0));
 	return o;
 }
 
@@ -75,8 +74,9 @@ static int store(struct api_ctx *ctx, const char *what, const char *id, const ch
 		 const struct network *n, struct err *e)
 {
 	MEM_AUTO char *body = n ? network_encode(n) : NULL;
-	struct store_change c = { .kind = "network", .id = id, .name = n ? name : NULL,
-				  .body = body };
+	struct store_change c = {
+		.kind = "network", .id = id, .name = n ? name : NULL, .body = body
+	};
 	char target[TARGET_MAX];
 	struct audit_entry a;
 
@@ -95,8 +95,7 @@ static void tell(struct api_ctx *ctx, const char *type, const char *id, const ch
 	event_tell(&ctx->mgr->events, type, id, target, "", NULL);
 }
 
-void h_networks_create(struct api_ctx *ctx, struct api_request *r,
-		       const char *const arg[] UNUSED)
+void h_networks_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	struct network n;
 	struct err e = { 0 };
@@ -220,8 +219,8 @@ static json_t *encode_lease(const struct net_lease *l)
 	char mac[18], addr[INET_ADDRSTRLEN] = "";
 	struct in_addr in = { htonl(l->addr) };
 
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1],
-		 l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2],
+		 l->mac[3], l->mac[4], l->mac[5]);
 	if (l->addr)
 		inet_ntop(AF_INET, &in, addr, sizeof(addr));
 	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "vm", l->vm, "name", l->name, "mac", mac,

@@ -224,8 +224,8 @@ void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *cons
 		api_fail_err(r, &e);
 		return;
 	}
-	answer = people_user_encode(ctx->people,
-				    people_user(ctx->people, target + strlen("user/")));
+	answer =
+		people_user_encode(ctx->people, people_user(ctx->people, target + strlen("user/")));
 	/* The only time that it is told. */
 	if (token[0])
 		json_object_set_new(answer, "token", json_string(token));

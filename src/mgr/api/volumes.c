@@ -262,9 +262,9 @@ static int resize(struct api_ctx *ctx, const struct volume_record *v, json_t *bo
 	if (!p || !text)
 		return p ? err_set(e, -ENOMEM, "no memory for the change") : e->code;
 	ret = volume_decode(&rec, text, strlen(text), false, e);
-	if (!ret && (strcmp(rec.name, v->name) != 0 || strcmp(rec.pool, v->pool) != 0 ||
-		     strcmp(rec.project, v->project) != 0 ||
-		     strcmp(rec.clone_of, v->clone_of) != 0))
+	if (!ret &&
+	    (strcmp(rec.name, v->name) != 0 || strcmp(rec.pool, v->pool) != 0 ||
+	     strcmp(rec.project, v->project) != 0 || strcmp(rec.clone_of, v->clone_of) != 0))
 		ret = err_set(e, -EINVAL, "only the size of a volume can change");
 	if (!ret && rec.size > v->size)
 		ret = mgr_check_disk(ctx->mgr, v->project, rec.size - v->size, e);

@@ -49,6 +49,6 @@ int access_role_parse(enum access_role *out, const char *name, struct err *e)
 			*out = (enum access_role)i;
 			return 0;
 		}
-	return err_set(e, -EINVAL,
-		       "'%.40s' is no role: use viewer, operator, owner, admin or none", name);
+	return err_set(e, -EINVAL, "'%.40s' is no role: use viewer, operator, owner, admin or none",
+		       name);
 }

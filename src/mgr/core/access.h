@@ -12,14 +12,7 @@
 
 #include <stdbool.h>
 
-enum access_role {
-	ROLE_NONE,
-	ROLE_VIEWER,
-	ROLE_OPERATOR,
-	ROLE_OWNER,
-	ROLE_ADMIN,
-	ROLE_COUNT
-};
+enum access_role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_OWNER, ROLE_ADMIN, ROLE_COUNT };
 
 /** What a route needs. */
 enum access_need {

@@ -29,7 +29,8 @@ static void fill(struct vm *vm)
 		.priority = vm->priority,
 		.shares = vm->resources.of[RES_CPU].shares,
 		.sliceable = batch,
-		.size = { .cpu = batch ? vm->config.cpus * 1000ull : vm->resources.of[RES_CPU].reservation,
+		.size = { .cpu = batch ? vm->config.cpus * 1000ull
+				       : vm->resources.of[RES_CPU].reservation,
 			  .memory = vm->config.memory },
 	};
 }

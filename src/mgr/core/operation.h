@@ -24,13 +24,13 @@ enum op_state { OP_RUNNING, OP_DONE, OP_FAILED, OP_CANCELLED, OP_STATE_COUNT };
 
 struct mgr_op {
 	char id[17];
-	const char *verb;    /* "start"; static */
-	char vm[17];	     /* the VM's id, "": of no VM */
-	char target[96];     /* "vm/web", as named when it began */
-	char project[65];    /* who may see it */
+	const char *verb; /* "start"; static */
+	char vm[17];	  /* the VM's id, "": of no VM */
+	char target[96];  /* "vm/web", as named when it began */
+	char project[65]; /* who may see it */
 	enum op_state state;
-	unsigned progress;   /* per cent */
-	const char *code;    /* of a failure, docs/API.md; static */
+	unsigned progress; /* per cent */
+	const char *code;  /* of a failure, docs/API.md; static */
 	char error[ERR_MSG_MAX];
 	uint64_t created_ns, ended_ns; /* wall clock */
 	/* Calls it back, then op_end() follows; NULL: the VM's own verbs do, or nothing does. */

@@ -337,8 +337,7 @@ static int recover_running(struct mgr *m, struct vm *vm, struct err *e)
 		err_prefix(e, "cannot tell whether VM '%s' runs", vm->name);
 		return ret;
 	}
-	if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
-	    !vm->life.run.pid) {
+	if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) && !vm->life.run.pid) {
 		/* Asked for, acknowledged, not begun. */
 		clean(m, vm);
 		mgr_admit(m, vm);

@@ -46,9 +46,9 @@ struct run_hello {
 
 /** How a process ended. */
 struct run_end {
-	const char *end; /* "poweroff", "reset", "debug-exit", "panic", "shutdown", "quit",
-			    "error", "killed" (without a word of its own) */
-	int code;	 /* exit code; 128 + signal where it was killed */
+	const char *end;     /* "poweroff", "reset", "debug-exit", "panic", "shutdown", "quit",
+				"error", "killed" (without a word of its own) */
+	int code;	     /* exit code; 128 + signal where it was killed */
 	const char *message; /* a sentence where it could not start, else NULL */
 };
 

@@ -26,14 +26,14 @@ struct sample_exit {
 
 /** Counters since the process began; bytes, nanoseconds, counts. */
 struct sample {
-	uint64_t at_ns;			    /* wall clock; 0: there is none yet */
-	uint64_t cpu_ns, steal_ns;	    /* of all threads; ready to run but not run */
-	uint64_t throttled_ns;		    /* by its control group */
-	uint64_t rss;			    /* of the process, guest RAM in it */
-	uint64_t ram;			    /* of the guest, whatever it gave back; 0: not said */
-	uint64_t balloon;		    /* given back by the guest */
-	uint64_t balloon_asked;		    /* that it was last asked to give back */
-	uint64_t guest_total, guest_used;   /* as the guest says; 0: it does not */
+	uint64_t at_ns;			  /* wall clock; 0: there is none yet */
+	uint64_t cpu_ns, steal_ns;	  /* of all threads; ready to run but not run */
+	uint64_t throttled_ns;		  /* by its control group */
+	uint64_t rss;			  /* of the process, guest RAM in it */
+	uint64_t ram;			  /* of the guest, whatever it gave back; 0: not said */
+	uint64_t balloon;		  /* given back by the guest */
+	uint64_t balloon_asked;		  /* that it was last asked to give back */
+	uint64_t guest_total, guest_used; /* as the guest says; 0: it does not */
 	uint64_t read_ops, write_ops, read_bytes, write_bytes, read_ns, write_ns;
 	/* Operations by their latency, in the buckets of base/latency.h. */
 	uint64_t read_latency[LATENCY_BUCKETS], write_latency[LATENCY_BUCKETS];

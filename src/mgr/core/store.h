@@ -30,12 +30,12 @@ struct store_change {
 
 /** One entry of the audit log: who did what. Strings are borrowed for the call. */
 struct audit_entry {
-	uint64_t seq;	 /* from 1, without gaps; given by the store */
-	uint64_t at_ns;	 /* wall clock */
-	const char *who; /* user's name, "uid:1000", "holmd" */
-	const char *from; /* "unix", "192.0.2.7:4711" */
-	const char *what; /* "vm.start" */
-	const char *on;	  /* "vm/web", or "" */
+	uint64_t seq;	    /* from 1, without gaps; given by the store */
+	uint64_t at_ns;	    /* wall clock */
+	const char *who;    /* user's name, "uid:1000", "holmd" */
+	const char *from;   /* "unix", "192.0.2.7:4711" */
+	const char *what;   /* "vm.start" */
+	const char *on;	    /* "vm/web", or "" */
 	const char *result; /* "ok", or the code of the error */
 };
 

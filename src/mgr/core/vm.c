@@ -322,8 +322,7 @@ static json_t *get_policy(const struct vm *vm)
 static int set_priority(struct vm *vm, const json_t *v, struct err *e)
 {
 	int64_t n = vm->priority;
-	int ret = take_int(&n, "priority", v, -ALLOC_PRIORITY_MAX, ALLOC_PRIORITY_MAX,
-			   e);
+	int ret = take_int(&n, "priority", v, -ALLOC_PRIORITY_MAX, ALLOC_PRIORITY_MAX, e);
 
 	vm->priority = (int)n;
 	return ret;
@@ -463,7 +462,8 @@ static int set_exit(struct vm *vm, const json_t *v, struct err *e)
 
 	if (json_is_null(v))
 		return 0;
-	ret = take_text(vm->life.exit.end, sizeof(vm->life.exit.end), "end", json_object_get(v, "end"), e);
+	ret = take_text(vm->life.exit.end, sizeof(vm->life.exit.end), "end",
+			json_object_get(v, "end"), e);
 	if (!ret)
 		ret = take_int(&code, "code", json_object_get(v, "code"), INT32_MIN, INT32_MAX, e);
 	vm->life.exit.code = (int)code;
@@ -474,8 +474,8 @@ static json_t *get_exit(const struct vm *vm)
 {
 	if (!vm->life.exit.end[0])
 		return json_null();
-	return json_pack("{s:s, s:i, s:o}", "end", vm->life.exit.end, "code", vm->life.exit.code, "at",
-			 time_json(vm->life.exit.at_ns));
+	return json_pack("{s:s, s:i, s:o}", "end", vm->life.exit.end, "code", vm->life.exit.code,
+			 "at", time_json(vm->life.exit.at_ns));
 }
 
 static int set_run(struct vm *vm, const json_t *v, struct err *e)

@@ -64,9 +64,9 @@ struct vm_life {
 	char reason[VM_REASON_MAX];
 	struct vm_exit exit;
 	struct vm_run run;
-	unsigned restarts;  /* by policy since a user started it */
-	bool stop_wanted;   /* a user asked for its end */
-	bool reboot_wanted; /* start it again when it has ended */
+	unsigned restarts;   /* by policy since a user started it */
+	bool stop_wanted;    /* a user asked for its end */
+	bool reboot_wanted;  /* start it again when it has ended */
 	uint64_t stop_by_ns; /* wall clock: end it by force then; 0: not asked to end */
 };
 
@@ -96,20 +96,20 @@ struct vm {
 	bool autostart;
 	enum vm_restart restart;
 	uint64_t burst_ms; /* of a job; 0: it is none */
-	char *rules; /* of its network card, a JSON array (mgr/net/network.h); NULL: none */
+	char *rules;	   /* of its network card, a JSON array (mgr/net/network.h); NULL: none */
 	char pin_cpus[VM_PIN_MAX], pin_nodes[VM_PIN_MAX]; /* lists like "0-3,8"; "": all */
 
 	/* The manager's; see manager.c and reports.c. */
-	char *text;		   /* the record as JSON on one line, as it is stored; owned */
-	bool start_paused;	   /* run no guest code at first */
-	bool stands;		   /* its process says that no guest code runs */
-	bool unwritten;		   /* a report's change is not in the store yet */
-	struct sample sample;	   /* the last look; at_ns 0: none in this run */
-	bool sampled;		   /* @sample is in the history */
-	bool asked;		   /* for the next sample, and has not answered */
+	char *text;	      /* the record as JSON on one line, as it is stored; owned */
+	bool start_paused;    /* run no guest code at first */
+	bool stands;	      /* its process says that no guest code runs */
+	bool unwritten;	      /* a report's change is not in the store yet */
+	struct sample sample; /* the last look; at_ns 0: none in this run */
+	bool sampled;	      /* @sample is in the history */
+	bool asked;	      /* for the next sample, and has not answered */
 	struct vm_told told;
 	struct vm_moved moved;
-	uint64_t net_part;	   /* of the network's capacity; 0: that is not divided */
+	uint64_t net_part; /* of the network's capacity; 0: that is not divided */
 	struct mgr *mgr;
 	struct loop_timer grace;   /* after shutdown: force */
 	struct loop_timer backoff; /* before a restart by policy */

@@ -68,8 +68,8 @@ static int insert_volume(struct stock *s, const struct volume_record *r, struct 
 	return ret;
 }
 
-static int load_volume(void *ctx, const char *kind UNUSED, const char *id,
-		       const char *name UNUSED, const char *body)
+static int load_volume(void *ctx, const char *kind UNUSED, const char *id, const char *name UNUSED,
+		       const char *body)
 {
 	struct volume_record r;
 	struct err e = { 0 };
@@ -103,8 +103,7 @@ static int find_one(void *ctx, const char *name)
 	struct volume_usage use;
 	struct err e = { 0 };
 
-	if (known(f->s, f->p->record.name, name) ||
-	    volume_usage(f->p->pool, name, &use, &e))
+	if (known(f->s, f->p->record.name, name) || volume_usage(f->p->pool, name, &use, &e))
 		return 0;
 	vm_id_make(r.id);
 	snprintf(r.name, sizeof(r.name), "%s", name);
@@ -174,8 +173,9 @@ int stock_pool(struct stock *s, const char *name, struct stock_pool **out, struc
 		if (strcmp(p->record.name, name) != 0 && strcmp(p->record.id, name) != 0)
 			continue;
 		*out = p;
-		return p->pool ? 0 : err_set(e, -EIO, "pool '%s' is not to be had: %s",
-					     p->record.name, p->why);
+		return p->pool ? 0
+			       : err_set(e, -EIO, "pool '%s' is not to be had: %s", p->record.name,
+					 p->why);
 	}
 	return err_set(e, -ENOENT, "there is no pool '%s'", name);
 }

@@ -46,7 +46,8 @@ int stock_open(struct stock *s, const char *path, struct err *e) MUST_CHECK;
 void stock_close(struct stock *s);
 
 /** stock_pool() - by name or id; -ENOENT, or why it could not be opened. */
-int stock_pool(struct stock *s, const char *name, struct stock_pool **out, struct err *e) MUST_CHECK;
+int stock_pool(struct stock *s, const char *name, struct stock_pool **out,
+	       struct err *e) MUST_CHECK;
 /** stock_volume() - by name or id, or NULL. */
 struct volume_record *stock_volume(struct stock *s, const char *name);
 

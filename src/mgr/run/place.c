@@ -141,8 +141,7 @@ static void each_at(int parent, void (*fn)(void *ctx, const char *id), void *ctx
 		return;
 	}
 	while ((d = readdir(dir)))
-		if (strlen(d->d_name) == ID_LEN &&
-		    strspn(d->d_name, "0123456789abcdef") == ID_LEN)
+		if (strlen(d->d_name) == ID_LEN && strspn(d->d_name, "0123456789abcdef") == ID_LEN)
 			fn(ctx, d->d_name);
 	closedir(dir);
 }

@@ -88,8 +88,8 @@ static inline int fake_apply(struct store *st, const struct store_change *c, siz
 	s->applied++;
 	if (a) {
 		s->audited++;
-		snprintf(s->last_audit, sizeof(s->last_audit), "%s %s %s %s", a->who, a->what, a->on,
-			 a->result);
+		snprintf(s->last_audit, sizeof(s->last_audit), "%s %s %s %s", a->who, a->what,
+			 a->on, a->result);
 	}
 	return 0;
 }
@@ -108,9 +108,9 @@ struct fake_runner {
 	char spawned[20], killed[20], cleaned[20], purged[20];
 	unsigned n_spawned, n_killed, n_cleaned, n_purged, n_sent;
 	enum control_do sent;
-	uint64_t target; /* of the last request */
+	uint64_t target;		/* of the last request */
 	struct control_request request; /* the last one sent */
-	struct run_spec last; /* its strings are not kept */
+	struct run_spec last;		/* its strings are not kept */
 	bool paused;
 	bool alive; /* adopt() finds a process */
 	int refuse; /* spawn() and send() give this -errno */
@@ -178,8 +178,7 @@ static inline void fake_purge(struct runner *r, const char *id)
 }
 
 static inline unsigned fake_sweep(struct runner *r UNUSED,
-				  bool (*known)(void *ctx, const char *id) UNUSED,
-				  void *ctx UNUSED)
+				  bool (*known)(void *ctx, const char *id) UNUSED, void *ctx UNUSED)
 {
 	return 0;
 }
@@ -197,8 +196,9 @@ static const struct runner_ops fake_runner_ops = {
 /* What a process would say. */
 static inline void fake_says_hello(struct fake_runner *f, const char *id, bool paused)
 {
-	struct run_hello h = { .pid = 4711, .paused = paused, .engine = "soft", .why = "a test",
-			       .started_ns = 1000 };
+	struct run_hello h = {
+		.pid = 4711, .paused = paused, .engine = "soft", .why = "a test", .started_ns = 1000
+	};
 
 	f->runner.client.hello(f->runner.client.ctx, id, &h);
 }
