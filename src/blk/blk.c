@@ -6,6 +6,8 @@
  * has no bytes) is put on the `early` list and completed from a loop_call, so that a submitter
  * never sees its `done` from inside blk_submit().
  *
+ * Requests that wait for the VM's limit are in its row (limit.c), in_flight as all others.
+ *
  * Invariants: r->submitted is true exactly between blk_submit() and blk_complete(); in_flight
  * counts those requests; a provider that completes twice or from inside its submit is our bug.
  */
@@ -22,7 +24,8 @@ struct blk {
 	struct blk_info info;
 	struct blk_stats stats;
 	unsigned in_flight;
-	bool in_submit;
+	bool in_submit, held;
+	struct blk_limit *limit; /* NULL: none; borrowed */
 	struct loop_call early_call;
 	struct blk_req *early, **early_tail; /* priv[0]: the result */
 };
@@ -60,12 +63,26 @@ int blk_create(struct blk **out, struct blk_backend *b, struct loop *loop, struc
 	return 0;
 }
 
+static unsigned forget(struct blk_req *list)
+{
+	unsigned n = 0;
+
+	for (; list; list = list->next, n++)
+		list->submitted = false;
+	return n;
+}
+
 void blk_destroy(struct blk *k)
 {
 	if (!k)
 		return;
-	BUG_ON(k->in_flight);
 	loop_call_cancel(&k->early_call);
+	k->in_flight -= forget(k->early);
+	if (k->limit)
+		k->in_flight -= forget(blk_limit_take(k->limit, k));
+	if (k->held)
+		blk_limit_hold(k->limit, false);
+	BUG_ON(k->in_flight);
 	k->backend->ops->close(k->backend);
 	free(k);
 }
@@ -105,6 +122,53 @@ static int check(const struct blk *k, const struct blk_req *r)
 	return iov_adds_up(r) ? 0 : -EINVAL;
 }
 
+/* To complete with @ret from the loop. */
+static void end_early(struct blk_req *r, int ret)
+{
+	struct blk *k = r->blk;
+
+	r->priv[0] = (uint64_t)-ret;
+	*k->early_tail = r;
+	k->early_tail = &r->next;
+	loop_call_schedule(&k->early_call);
+}
+
+void blk_start(struct blk_req *r)
+{
+	struct blk *k = r->blk;
+
+	k->in_submit = true;
+	k->backend->ops->submit(k->backend, r);
+	k->in_submit = false;
+}
+
+void blk_set_limit(struct blk *k, struct blk_limit *l)
+{
+	BUG_ON(k->limit || k->in_flight);
+	k->limit = l;
+}
+
+void blk_hold(struct blk *k, bool on)
+{
+	if (!k->limit || k->held == on)
+		return;
+	k->held = on;
+	blk_limit_hold(k->limit, on);
+}
+
+void blk_drop_waiting(struct blk *k)
+{
+	struct blk_req *list = k->limit ? blk_limit_take(k->limit, k) : NULL;
+
+	while (list) {
+		struct blk_req *r = list;
+
+		list = r->next;
+		r->next = NULL;
+		end_early(r, -EIO);
+	}
+}
+
 void blk_submit(struct blk *k, struct blk_req *r)
 {
 	int ret;
@@ -117,15 +181,12 @@ void blk_submit(struct blk *k, struct blk_req *r)
 	k->in_flight++;
 	ret = check(k, r);
 	if (ret || (r->op != BLK_OP_FLUSH && !r->len)) {
-		r->priv[0] = (uint64_t)-ret;
-		*k->early_tail = r;
-		k->early_tail = &r->next;
-		loop_call_schedule(&k->early_call);
+		end_early(r, ret);
 		return;
 	}
-	k->in_submit = true;
-	k->backend->ops->submit(k->backend, r);
-	k->in_submit = false;
+	if (UNLIKELY(blk_limit_on(k->limit)) && blk_limit_wait(k->limit, r))
+		return;
+	blk_start(r);
 }
 
 /* What a device above is told: only the codes that blk.h names. */
@@ -157,8 +218,11 @@ void blk_complete(struct blk_req *r, int ret)
 	r->submitted = false;
 	k->in_flight--;
 	if (op < BLK_OP_COUNT) {
+		uint64_t ns = k->clock->mono_ns(k->clock) - r->start_ns;
+
 		k->stats.ops[op]++;
-		k->stats.ns[op] += k->clock->mono_ns(k->clock) - r->start_ns;
+		k->stats.ns[op] += ns;
+		latency_add(&k->stats.latency[op], ns);
 		if (ret)
 			k->stats.errors[op]++;
 		else if (op != BLK_OP_FLUSH)

@@ -6,6 +6,8 @@
  * checks range, alignment, read-only and size, counts and measures, then hands them to the
  * provider (blk_backend_ops). A provider completes each request exactly once, on the loop's
  * thread under the machine lock; the core asserts that, and turns provider errors into -EIO.
+ * What is above the VM's limit (limit.h) waits in the core before the provider sees it; that
+ * time is part of the latency.
  *
  * Threads: all calls under the machine lock.
  */
@@ -14,7 +16,9 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/latency.h"
 #include "base/loop.h"
+#include "blk/limit.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -81,6 +85,7 @@ struct blk_backend {
 struct blk_stats {
 	uint64_t ops[BLK_OP_COUNT], bytes[BLK_OP_COUNT], errors[BLK_OP_COUNT];
 	uint64_t ns[BLK_OP_COUNT]; /* sum of latencies */
+	struct latency latency[BLK_OP_COUNT];
 };
 
 /**
@@ -91,8 +96,21 @@ struct blk_stats {
  */
 int blk_create(struct blk **out, struct blk_backend *b, struct loop *loop,
 	       struct err *e) MUST_CHECK;
-/** blk_destroy() - all requests must be done (blk_in_flight() is 0). NULL is allowed. */
+/**
+ * blk_destroy() - no request is at the provider; those that the core still has are forgotten,
+ * their `done` does not run. NULL is allowed.
+ */
 void blk_destroy(struct blk *k);
+
+/** blk_set_limit() - once, before the first request. @l is borrowed and outlives @k. */
+void blk_set_limit(struct blk *k, struct blk_limit *l);
+/** blk_hold() - what waits for the limit goes on waiting (@on) until it is let go again. */
+void blk_hold(struct blk *k, bool on);
+/**
+ * blk_drop_waiting() - the device was reset: what waits for the limit never reaches the provider
+ * and completes with -EIO from the loop.
+ */
+void blk_drop_waiting(struct blk *k);
 
 void blk_info(const struct blk *k, struct blk_info *out);
 /**

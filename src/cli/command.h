@@ -39,7 +39,8 @@ struct cmd_option {
 	const char *help;   /* one or two sentences, no trailing full stop */
 	const char *field;  /* of struct vm_config, set from the value, from "true" where it is a
 			       flag; NULL: handled by run */
-	const char *json;   /* member of the request's body, "resources.cpu.shares"; or NULL */
+	const char *json;   /* member of the request's body, "resources.cpu.shares"; or NULL;
+			       goes before @field where a VM of the manager's is meant */
 	enum cmd_json kind; /* with @json */
 	const char *values; /* completions, space-separated; "@file": paths; "@vm", "@net" ...:
 			       live names; NULL: none */

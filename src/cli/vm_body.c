@@ -55,7 +55,7 @@ int vm_body_option(struct vm_body *b, const struct cmd_option *opt, const char *
 
 	if (!opt->field && !opt->json)
 		return read_config(b, value, e);
-	if (!opt->field)
+	if (opt->json)
 		return body_set(b->root, opt, value, e);
 	ret = vm_config_set(&b->config, opt->field, value ? value : "true", e);
 	if (!ret && json_object_set_new(b->given, opt->field, json_true()))

@@ -4,7 +4,8 @@
  */
 #include "cli/session.h"
 
-#define TRIPLE(res, unit, what, k)                                                                 \
+/* Of what holm run sets by itself too, @own is the configuration's field. */
+#define TRIPLE(res, unit, what, k, own)                                                            \
 	{ .name = #res "-reservation",                                                             \
 	  .arg = unit,                                                                             \
 	  .help = what " that it always gets",                                                     \
@@ -13,6 +14,7 @@
 		{ .name = #res "-limit",                                                           \
 		  .arg = unit,                                                                     \
 		  .help = what " that it never gets more than; 0: no limit",                       \
+		  .field = own,                                                                    \
 		  .json = "resources." #res ".limit",                                              \
 		  .kind = k },                                                                     \
 	{                                                                                          \
@@ -22,10 +24,11 @@
 	}
 
 static const struct cmd_option managed[] = {
-	TRIPLE(cpu, "CPUS", "CPUs, like 1.5,", CMD_JSON_CPU),
-	TRIPLE(memory, "SIZE", "Memory, like 512M,", CMD_JSON_SIZE),
-	TRIPLE(io, "SIZE", "Bytes of block I/O a second, like 10M,", CMD_JSON_SIZE),
-	TRIPLE(net, "SIZE", "Bytes of network traffic a second, like 10M,", CMD_JSON_SIZE),
+	TRIPLE(cpu, "CPUS", "CPUs, like 1.5,", CMD_JSON_CPU, NULL),
+	TRIPLE(memory, "SIZE", "Memory, like 512M,", CMD_JSON_SIZE, NULL),
+	TRIPLE(io, "SIZE", "Bytes of block I/O a second, like 10M,", CMD_JSON_SIZE, "io_limit"),
+	TRIPLE(net, "SIZE", "Bytes of network traffic a second, like 10M,", CMD_JSON_SIZE,
+	       "net_limit"),
 	{ .name = "policy",
 	  .arg = "fixed|dynamic|mixed",
 	  .help = "Whether it has its reserved part only, a weighted part of what there is, or "

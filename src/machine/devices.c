@@ -174,6 +174,7 @@ static int build_disk(struct machine *m, unsigned i, struct err *e)
 		b->ops->close(b);
 		return ret;
 	}
+	blk_set_limit(k, &m->io_limit);
 	ret = virtio_blk_create(&d, &m->env, blk_names[i], k, c->serial,
 				m->config->cpus < 4 ? m->config->cpus : 4, e);
 	if (ret) {
@@ -212,7 +213,7 @@ static int build_net(struct machine *m, struct err *e)
 	ret = open(&b, m->config, m->loop, e);
 	if (ret)
 		return ret;
-	ret = net_create(&n, b, e);
+	ret = net_create(&n, b, m->loop, e);
 	if (ret) {
 		b->ops->close(b);
 		return ret;

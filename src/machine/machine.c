@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "machine/parts.h"
+#include "proto/config.h"
 #include "virtio/dev/devices.h"
 
 #include <errno.h>
@@ -108,6 +109,17 @@ int machine_forward(struct machine *m, const struct vm_forward *f, bool on, stru
 	if (!ret)
 		m->n_forwards += on ? 1u : -1u;
 	return ret;
+}
+
+void machine_limit_io(struct machine *m, uint64_t per_sec)
+{
+	blk_limit_set(&m->io_limit, per_sec);
+}
+
+void machine_limit_net(struct machine *m, uint64_t per_sec)
+{
+	if (m->net)
+		net_set_limit(m->net, per_sec);
 }
 
 enum machine_end machine_end(const struct machine *m)
@@ -235,6 +247,16 @@ static int build_devices(struct machine *m, struct err *e)
 	return ret;
 }
 
+static_assert(VM_LIMIT_MAX <= RATE_MAX, "what a configuration may ask for can be set");
+
+static void set_limits(struct machine *m)
+{
+	loop_lock(m->loop);
+	machine_limit_io(m, m->config->io_limit);
+	machine_limit_net(m, m->config->net_limit);
+	loop_unlock(m->loop);
+}
+
 static int build_cpus(struct machine *m, struct err *e)
 {
 	int ret = vcpus_create(&m->vcpus, m->engine, m->vm, m->config->cpus, e);
@@ -267,6 +289,7 @@ int machine_create(struct machine **out, const struct vm_config *c, struct err *
 		ret = loop_create(&m->loop, &m->clock.clock, e);
 	if (!ret) {
 		loop_call_init(&m->wake, m->loop, wake, m);
+		blk_limit_init(&m->io_limit, m->loop);
 		ret = engine_choose(m, e);
 	}
 	if (!ret)
@@ -277,6 +300,8 @@ int machine_create(struct machine **out, const struct vm_config *c, struct err *
 	}
 	if (!ret)
 		ret = build_devices(m, e);
+	if (!ret)
+		set_limits(m);
 	if (!ret)
 		ret = build_cpus(m, e);
 	if (ret) {
@@ -302,6 +327,7 @@ void machine_destroy(struct machine *m)
 			d->ops->destroy(d->impl);
 		}
 		loop_call_cancel(&m->wake);
+		blk_limit_fini(&m->io_limit);
 		loop_unlock(m->loop);
 	}
 	if (m->vm)

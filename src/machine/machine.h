@@ -86,6 +86,12 @@ void machine_reset(struct machine *m);
  */
 int machine_balloon(struct machine *m, uint64_t keep, struct err *e) MUST_CHECK;
 /**
+ * machine_limit_io(), machine_limit_net() - bytes a second from now on, at most RATE_MAX; 0: no
+ * limit. All disks together; the network each way. Machine lock held.
+ */
+void machine_limit_io(struct machine *m, uint64_t per_sec);
+void machine_limit_net(struct machine *m, uint64_t per_sec);
+/**
  * machine_forward() - forward a port of the host's to the guest from now on (@on), or no more.
  *
  * Errors: -ENOTSUP (no user-mode network), -E2BIG, -ENOENT (@on false and there is none), and

@@ -6,6 +6,7 @@
 #define HOLM_MACHINE_PARTS_H
 
 #include "blk/blk.h"
+#include "blk/limit.h"
 #include "boot/boot.h"
 #include "bus/bus.h"
 #include "chipset/chipset.h"
@@ -60,6 +61,7 @@ struct machine {
 	struct pci_bus *pci;
 	struct chr *serial;
 	struct blk *blks[VM_DISKS_MAX];
+	struct blk_limit io_limit; /* of all disks together */
 	struct net *net;
 	struct virtio_dev *balloon;
 	struct boot_file kernel, initrd;

@@ -21,6 +21,19 @@ static json_t *vcpu_stats(struct machine *m, unsigned id)
 	return o;
 }
 
+/* Without the zeroes behind the last count, so that the largest machine's fit a packet. */
+static json_t *latency_json(const struct latency *l)
+{
+	json_t *a = json_array();
+	unsigned n = LATENCY_BUCKETS;
+
+	while (n && !l->n[n - 1])
+		n--;
+	for (unsigned i = 0; i < n; i++)
+		json_array_append_new(a, json_integer((json_int_t)l->n[i]));
+	return a;
+}
+
 static json_t *blk_stats_json(const struct blk *k)
 {
 	static const char *const names[] = { "read", "write", "flush", "discard", "write_zeroes" };
@@ -30,10 +43,11 @@ static json_t *blk_stats_json(const struct blk *k)
 	static_assert(ARRAY_SIZE(names) == BLK_OP_COUNT, "a name for each operation");
 	blk_stats(k, &s);
 	for (unsigned i = 0; i < BLK_OP_COUNT; i++)
-		json_object_set_new(o, names[i],
-				    json_pack("{s:I, s:I, s:I, s:I}", "ops", (json_int_t)s.ops[i],
-					      "bytes", (json_int_t)s.bytes[i], "errors",
-					      (json_int_t)s.errors[i], "ns", (json_int_t)s.ns[i]));
+		json_object_set_new(
+			o, names[i],
+			json_pack("{s:I, s:I, s:I, s:I, s:o}", "ops", (json_int_t)s.ops[i], "bytes",
+				  (json_int_t)s.bytes[i], "errors", (json_int_t)s.errors[i], "ns",
+				  (json_int_t)s.ns[i], "latency_us", latency_json(&s.latency[i])));
 	return o;
 }
 
@@ -42,10 +56,11 @@ static json_t *net_stats_json(const struct net *n)
 	struct net_stats s;
 
 	net_stats(n, &s);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "tx_packets", (json_int_t)s.tx_packets,
-			 "tx_bytes", (json_int_t)s.tx_bytes, "tx_dropped", (json_int_t)s.tx_dropped,
-			 "rx_packets", (json_int_t)s.rx_packets, "rx_bytes", (json_int_t)s.rx_bytes,
-			 "rx_dropped", (json_int_t)s.rx_dropped);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "tx_packets",
+			 (json_int_t)s.tx_packets, "tx_bytes", (json_int_t)s.tx_bytes, "tx_dropped",
+			 (json_int_t)s.tx_dropped, "rx_packets", (json_int_t)s.rx_packets,
+			 "rx_bytes", (json_int_t)s.rx_bytes, "rx_dropped", (json_int_t)s.rx_dropped,
+			 "tx_latency_us", latency_json(&s.tx_latency));
 }
 
 json_t *machine_stats(struct machine *m)

@@ -14,6 +14,8 @@
 #include "mgr/api/http.h"
 #include "mgr/api/policy.h"
 #include "mgr/api/volumes.h"
+#include "mgr/balance.h"
+#include "mgr/boot.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
 #include "mgr/monitor.h"
@@ -29,11 +31,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define STOP_GRACE_MS	 2000
+#define FILES_MAX	 65536
 #define HISTORY_FILE_MAX (256ull << 20)
 
 struct daemon {
@@ -47,6 +51,7 @@ struct daemon {
 	struct hostside host;
 	struct history *history;
 	struct monitor monitor;
+	struct balance balance;
 	struct api_ctx ctx;
 	struct http *http;
 	int signals;
@@ -68,6 +73,19 @@ static int make_folder(const char *path, mode_t mode, struct err *e)
 	if (mkdir(path, mode) && errno != EEXIST)
 		return err_set(e, -errno, "cannot make folder %s: %s", path, strerror(errno));
 	return 0;
+}
+
+/* Two descriptors a VM and one a client: the usual 1024 would end near 500 VMs. */
+static void raise_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	l.rlim_cur = MAX(l.rlim_cur, MIN(l.rlim_max, (rlim_t)FILES_MAX));
+	if (setrlimit(RLIMIT_NOFILE, &l))
+		log_line(LOG_WARN, "holmd", "no more than the usual descriptors: %s",
+			 strerror(errno));
 }
 
 static void on_stopped(void *arg)
@@ -108,6 +126,8 @@ static int open_signals(struct daemon *d, struct err *e)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* Where a parent ignores it children cannot be waited for. */
+	signal(SIGCHLD, SIG_DFL);
 	d->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (d->signals < 0)
 		return err_set(e, -errno, "cannot watch signals: %s", strerror(errno));
@@ -201,8 +221,10 @@ static int open_manager(struct daemon *d, struct err *e)
 		.store = d->store,
 		.runner = d->runner,
 		.people = d->people,
+		.net_capacity = d->o->net_capacity,
 		.host = &hostside_ops,
 		.host_ctx = &d->host,
+		.booted = boot_is_first(d->o->run_dir),
 	};
 	mgr_init(&d->mgr, &room);
 	d->mgr.sched.policy = d->o->sched;
@@ -215,17 +237,27 @@ static int open_manager(struct daemon *d, struct err *e)
 		.mgr = &d->mgr,
 		.monitor = &d->monitor,
 		.net_lock = -1,
+		.balance = &d->balance,
+		.groups = { .beside = d->o->vms_unit },
 	};
 	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)
 		return ret;
 	open_history(d);
-	d->monitor = (struct monitor) { .mgr = &d->mgr, .history = d->history };
+	balance_open(&d->balance, &d->mgr, d->o->ksm, "", d->o->run_dir);
+	d->monitor = (struct monitor) {
+		.mgr = &d->mgr,
+		.history = d->history,
+		.second = balance_second,
+		.ctx = &d->balance,
+	};
 	monitor_start(&d->monitor);
 	ret = mgr_recover(&d->mgr, e);
-	if (!ret)
-		groups_sweep(&d->host.groups);
-	return ret;
+	if (ret)
+		return ret;
+	boot_note(d->o->run_dir);
+	groups_sweep(&d->host.groups);
+	return 0;
 }
 
 static gid_t socket_group(const struct options *o)
@@ -316,6 +348,7 @@ static void tear_down(struct daemon *d)
 	http_destroy(d->http);
 	runner_local_destroy(d->runner);
 	monitor_stop(&d->monitor);
+	balance_close(&d->balance);
 	if (d->mgr_there)
 		mgr_fini(&d->mgr);
 	hostside_close(&d->host);
@@ -334,7 +367,10 @@ static void tear_down(struct daemon *d)
 int daemon_run(const struct options *o, struct err *e)
 {
 	struct daemon d = { .o = o, .signals = -1, .host.net_lock = -1 };
-	int ret = set_up(&d, e);
+	int ret;
+
+	raise_files();
+	ret = set_up(&d, e);
 
 	if (!ret) {
 		log_line(LOG_INFO, "holmd", "ready: %zu VMs, %s", d.mgr.n_vms, o->socket);

@@ -53,11 +53,16 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 /* A disk's "volume:NAME" becomes the path of its file. */
 static int find_volume(struct hostside *h, struct vm_disk *d, struct err *e)
 {
+	const struct volume_record *v;
 	char path[VM_PATH_MAX + 1], *s;
 	int ret;
 
 	if (strncmp(d->path, VM_DISK_VOLUME, strlen(VM_DISK_VOLUME)) != 0)
 		return 0;
+	v = stock_volume(&h->stock, d->path + strlen(VM_DISK_VOLUME));
+	/* An id would do to find it, but who has a volume is told by its name. */
+	if (v && strcmp(v->name, d->path + strlen(VM_DISK_VOLUME)) != 0)
+		return err_set(e, -EINVAL, "disk '%s': name the volume '%s'", d->path, v->name);
 	ret = stock_path(&h->stock, d->path + strlen(VM_DISK_VOLUME), path, sizeof(path), e);
 	if (ret)
 		return ret;
@@ -117,7 +122,8 @@ static void release(void *ctx, const struct vm *vm)
 
 	groups_leave(&h->groups, vm);
 	groups_set_reserved(&h->groups);
-	if (h->net && vm->config.net == VM_NET_MANAGED)
+	/* Whatever its configuration says by now: it may have changed since the start. */
+	if (h->net)
 		complain(netmgr_detach(h->net, vm->id, &e), &e);
 }
 
@@ -126,8 +132,10 @@ static void changed(void *ctx, const struct vm *vm, bool renamed)
 	struct hostside *h = ctx;
 	struct err e = { 0 };
 
-	if (vm->life.run.pid)
+	if (vm->life.run.pid) {
 		groups_set(&h->groups, vm);
+		balance_now(h->balance);
+	}
 	groups_set_reserved(&h->groups);
 	if (h->net && renamed)
 		complain(netmgr_rename(h->net, vm->id, vm->name, &e), &e);
@@ -227,7 +235,7 @@ int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir
 	int ret;
 
 	h->groups.mgr = h->mgr;
-	groups_open(&h->groups, state_dir);
+	groups_open(&h->groups, run_dir);
 	h->stock.store = h->store;
 	if (snprintf(volumes, sizeof(volumes), "%s/volumes", state_dir) >= (int)sizeof(volumes))
 		return err_set(e, -ENAMETOOLONG, "%s: too long a path", state_dir);

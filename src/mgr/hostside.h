@@ -7,6 +7,7 @@
 #ifndef HOLM_MGR_HOSTSIDE_H
 #define HOLM_MGR_HOSTSIDE_H
 
+#include "mgr/balance.h"
 #include "mgr/core/manager.h"
 #include "mgr/groups.h"
 #include "mgr/img/stock.h"
@@ -14,10 +15,11 @@
 #include "mgr/net/net.h"
 
 struct hostside {
-	struct loop *loop;   /* borrowed, as the next three */
+	struct loop *loop;   /* borrowed, as the next four */
 	struct store *store;
 	struct mgr *mgr;
 	struct monitor *monitor;
+	struct balance *balance;
 	struct groups groups;
 	struct stock stock;
 	int net_lock; /* held while the networks are ours; -1 */

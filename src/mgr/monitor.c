@@ -40,8 +40,7 @@ static void write_round(struct monitor *m)
 	if (!m->history)
 		return;
 	if (m->cap_batch < m->mgr->n_vms) {
-		struct history_sample *more =
-			reallocarray(m->batch, m->mgr->n_vms, sizeof(*more));
+		struct history_sample *more = reallocarray(m->batch, m->mgr->n_vms, sizeof(*more));
 
 		if (!more)
 			return;
@@ -66,6 +65,7 @@ static void on_answer(void *ctx, const json_t *reply, const struct err *e)
 	struct vm *vm = ctx;
 	struct mgr *m = vm->mgr;
 
+	vm->asked = false;
 	if (e || !vm->life.run.pid)
 		return;
 	sample_read(&vm->sample, reply);
@@ -86,7 +86,10 @@ static bool ask_all(struct monitor *m)
 		if (!vm->life.run.pid)
 			continue;
 		any = true;
-		(void)!m->mgr->runner->ops->send(m->mgr->runner, vm->id, &q, on_answer, vm, NULL);
+		/* One that does not answer is not asked again: nothing piles up. */
+		if (!vm->asked)
+			vm->asked = !m->mgr->runner->ops->send(m->mgr->runner, vm->id, &q,
+							       on_answer, vm, NULL);
 	}
 	return any;
 }
@@ -96,6 +99,9 @@ static void on_second(void *arg)
 	struct monitor *m = arg;
 
 	write_round(m);
+	if (m->second)
+		m->second(m->ctx);
+	mgr_limits_round(m->mgr);
 	if (ask_all(m))
 		loop_timer_arm(&m->timer, m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC);
 }

@@ -21,9 +21,12 @@ struct monitor {
 	struct loop_timer timer;
 	struct history_sample *batch;
 	size_t cap_batch;
+	/** Each second while VMs run, and once when none does any more. Optional. */
+	void (*second)(void *ctx);
+	void *ctx;
 };
 
-/** monitor_start() - @m zeroed but for mgr and history (borrowed). */
+/** monitor_start() - @m zeroed but for mgr, history (borrowed) and second. */
 void monitor_start(struct monitor *m);
 void monitor_stop(struct monitor *m);
 /** monitor_wake() - a VM has started: go on looking. */

@@ -4,6 +4,8 @@
  */
 #include "mgr/options.h"
 
+#include "proto/config.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -13,9 +15,29 @@
 
 #define IDLE_S 60
 
-enum { OPT_RUN = 256, OPT_STATE, OPT_SOCKET, OPT_GROUP, OPT_LISTEN, OPT_CERT, OPT_KEY, OPT_CA,
-       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM, OPT_BOOT,
-       OPT_SCHED, OPT_QUANTUM, OPT_AGEING };
+enum {
+	OPT_RUN = 256,
+	OPT_STATE,
+	OPT_SOCKET,
+	OPT_GROUP,
+	OPT_LISTEN,
+	OPT_CERT,
+	OPT_KEY,
+	OPT_CA,
+	OPT_LOG,
+	OPT_IDLE,
+	OPT_OVERCOMMIT,
+	OPT_USER,
+	OPT_SYSTEM,
+	OPT_VMM,
+	OPT_BOOT,
+	OPT_SCHED,
+	OPT_QUANTUM,
+	OPT_AGEING,
+	OPT_KSM,
+	OPT_VMS_UNIT,
+	OPT_NET,
+};
 
 static const struct option table[] = {
 	{ "user", no_argument, NULL, OPT_USER },
@@ -31,11 +53,14 @@ static const struct option table[] = {
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "overcommit", required_argument, NULL, OPT_OVERCOMMIT },
+	{ "ksm", required_argument, NULL, OPT_KSM },
+	{ "net-capacity", required_argument, NULL, OPT_NET },
 	{ "vmm", required_argument, NULL, OPT_VMM },
 	{ "sched", required_argument, NULL, OPT_SCHED },
 	{ "quantum", required_argument, NULL, OPT_QUANTUM },
 	{ "ageing", required_argument, NULL, OPT_AGEING },
 	{ "boot-dir", required_argument, NULL, OPT_BOOT },
+	{ "vms-unit", required_argument, NULL, OPT_VMS_UNIT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -65,7 +90,13 @@ void options_help(void)
 	     "  --quantum MS        time slice of batch jobs under fair and rr; 10000 by default,\n"
 	     "                      0: they are not paused for each other\n"
 	     "  --ageing MS         who has waited so long goes first; 600000 by default, 0: never\n"
+	     "  --ksm auto|on|off   when the host merges equal pages of VMs with memory_merge:\n"
+	     "                      when memory is short (the default), always, or as it is set\n"
+	     "  --net-capacity SIZE bytes a second that the host's network carries each way,\n"
+	     "                      like 1G, divided among VMs by their shares; 0: not divided\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
+	     "  --vms-unit UNIT     systemd unit beside our own whose control group the VMs\n"
+	     "                      go into, so that they are no part of ours\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
 }
@@ -91,6 +122,18 @@ static int take_number(unsigned *out, const char *what, const char *value, unsig
 			       min, max);
 	*out = (unsigned)n;
 	return 0;
+}
+
+static int take_rate(uint64_t *out, const char *what, const char *value, struct err *e)
+{
+	uint64_t n = 0;
+	int ret = vm_size_parse(&n, what, value, e);
+
+	if (!ret && n > VM_LIMIT_MAX)
+		ret = err_set(e, -EINVAL, "%s %s is more than 1024T a second", what, value);
+	if (!ret)
+		*out = n;
+	return ret;
 }
 
 /* HOST:PORT, [ADDRESS]:PORT. The host is cut out of the argument. */
@@ -157,6 +200,11 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 	case OPT_CA:
 		o->client_ca = value;
 		return 0;
+	case OPT_VMS_UNIT:
+		if (!value[0] || value[0] == '.' || strchr(value, '/') || strlen(value) > 255)
+			return err_set(e, -EINVAL, "--vms-unit '%.80s' is no unit's name", value);
+		o->vms_unit = value;
+		return 0;
 	case OPT_LOG:
 		o->log = value;
 		return 0;
@@ -170,6 +218,10 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return take_number(&o->ageing_ms, "--ageing", value, 0, 86400000, e);
 	case OPT_OVERCOMMIT:
 		return take_number(&o->overcommit, "--overcommit", value, 1, 10000, e);
+	case OPT_KSM:
+		return ksm_mode_parse(&o->ksm, value, e);
+	case OPT_NET:
+		return take_rate(&o->net_capacity, "--net-capacity", value, e);
 	case 'h':
 		o->help = true;
 		return 0;
@@ -242,16 +294,19 @@ int options_parse(struct options *o, int argc, char **argv, struct err *e)
 	while (!ret && (opt = getopt_long(argc, argv, "hV", table, NULL)) != -1) {
 		ret = take(o, opt, optarg, e);
 		if (opt == '?')
-			ret = err_set(e, -EINVAL, "'%.80s': unknown, or its value is missing; see "
-				      "'holmd --help'", argv[optind - 1]);
+			ret = err_set(e, -EINVAL,
+				      "'%.80s': unknown, or its value is missing; see "
+				      "'holmd --help'",
+				      argv[optind - 1]);
 	}
 	if (!ret && optind < argc)
 		ret = err_set(e, -EINVAL, "holmd takes no argument '%.80s'", argv[optind]);
 	if (ret || o->help || o->version)
 		return ret;
 	if (o->listen_host && (!o->cert || !o->key))
-		return err_set(e, -EINVAL, "--listen needs --cert FILE and --key FILE: TCP is "
-					   "served with TLS only");
+		return err_set(e, -EINVAL,
+			       "--listen needs --cert FILE and --key FILE: TCP is "
+			       "served with TLS only");
 	if (o->idle_s == UINT32_MAX)
 		o->idle_s = o->user ? IDLE_S : 0;
 	ret = default_dirs(o, e);

@@ -8,11 +8,12 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "mgr/core/sched.h"
+#include "mgr/ksm.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define OPTIONS_PATH_MAX 4096
+#define OPTIONS_PATH_MAX      4096
 #define OPTIONS_BOOT_DIRS_MAX 16
 
 struct options {
@@ -24,16 +25,19 @@ struct options {
 	const char *boot_dirs[OPTIONS_BOOT_DIRS_MAX];
 	unsigned n_boot_dirs;
 	char boot_default[OPTIONS_PATH_MAX + 8];
-	const char *group;	    /* of the socket */
-	const char *listen_host;    /* TCP with TLS; NULL: none */
+	const char *group;	 /* of the socket */
+	const char *listen_host; /* TCP with TLS; NULL: none */
 	uint16_t listen_port;
 	const char *cert, *key, *client_ca;
+	const char *vms_unit; /* group of the VMs beside our own; NULL: none */
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
-	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */
+	unsigned overcommit; /* memory of all running VMs, per cent of the host's */
 	/* Of admission, see mgr/core/sched.h. */
 	enum sched_policy sched;
 	unsigned quantum_ms, ageing_ms;
+	enum ksm_mode ksm; /* when the host merges equal pages */
+	uint64_t net_capacity; /* bytes a second that VMs divide; 0: not divided */
 	bool help, version;
 };
 

@@ -7,6 +7,11 @@
  * net_send(); the back end's come up through the port's `rx` callback. Flow control: a device
  * that has no buffer turns rx off; after net_rx_enable(false) no rx call is running or will run.
  *
+ * A port may have a limit of bytes a second, for each direction. Nothing is queued here for it:
+ * a device asks net_tx_ready() before it takes a frame from its guest and is told when it may go
+ * on; the other way the back end's rx is off until a timer turns it on again, so that frames
+ * stay in the tap's or the user-mode network's own bounded queue, and TCP slows down.
+ *
  * Threads: machine lock held throughout; back ends call rx on the loop's thread.
  */
 #ifndef HOLM_NET_NET_H
@@ -14,6 +19,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/latency.h"
 #include "base/loop.h"
 
 #include <stdbool.h>
@@ -79,14 +85,24 @@ struct net_client_ops {
 	/** A frame for the guest. False: no room, the core drops it (and counts). */
 	bool (*rx)(void *ctx, const struct net_hdr *h, const struct iovec *iov, unsigned n_iov,
 		   size_t len);
+	/** After net_tx_ready() said no: ask again. Loop's thread. Optional. */
+	void (*tx_ready)(void *ctx);
 };
+
+/* Of one frame sent in so many the time is taken: a look at the clock is not for nothing. */
+#define NET_LATENCY_EVERY 8u
 
 struct net_stats {
 	uint64_t tx_packets, tx_bytes, tx_dropped, rx_packets, rx_bytes, rx_dropped;
+	struct latency tx_latency; /* of the back end's send; a sample of NET_LATENCY_EVERY */
 };
 
-/** net_create() - @b is owned from success on. rx is off until net_rx_enable(). */
-int net_create(struct net **out, struct net_backend *b, struct err *e) MUST_CHECK;
+/**
+ * net_create() - @b is owned from success on. rx is off until net_rx_enable().
+ * @loop: its clock measures and its timers wait. Borrowed.
+ */
+int net_create(struct net **out, struct net_backend *b, struct loop *loop,
+	       struct err *e) MUST_CHECK;
 void net_destroy(struct net *n);
 void net_set_client(struct net *n, const struct net_client_ops *ops, void *ctx);
 unsigned net_offloads(const struct net *n);
@@ -95,6 +111,10 @@ void net_set_offloads(struct net *n, unsigned rx);
 void net_send(struct net *n, const struct net_hdr *h, const struct iovec *iov, unsigned n_iov,
 	      size_t len);
 void net_rx_enable(struct net *n, bool on);
+/** net_set_limit() - bytes a second each way from now on, at most RATE_MAX; 0: no limit. */
+void net_set_limit(struct net *n, uint64_t per_sec);
+/** net_tx_ready() - whether the limit lets a frame go now; if not, tx_ready is called later. */
+bool net_tx_ready(struct net *n);
 /** net_forward() - as the back end's op; -ENOTSUP with a sentence where it has none. */
 int net_forward(struct net *n, const struct net_forward *f, bool on, struct err *e) MUST_CHECK;
 /**

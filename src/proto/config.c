@@ -396,7 +396,7 @@ static int set_mac(struct vm_config *c, const char *value, struct err *e)
 		int hi = hex_digit(value[3 * i]), lo = hex_digit(value[3 * i + 1]);
 
 		ok = hi >= 0 && lo >= 0 && (i == 5 || value[3 * i + 2] == ':');
-		mac[i] = (uint8_t)(hi << 4 | lo);
+		mac[i] = ok ? (uint8_t)(hi << 4 | lo) : 0;
 		any |= mac[i];
 	}
 	if (!ok)
@@ -411,6 +411,28 @@ static int set_mac(struct vm_config *c, const char *value, struct err *e)
 	memcpy(c->mac, mac, sizeof(mac));
 	c->mac_given = true;
 	return 0;
+}
+
+static int limit_parse(const char *what, const char *value, uint64_t *out, struct err *e)
+{
+	uint64_t n;
+	int ret = vm_size_parse(&n, what, value, e);
+
+	if (!ret && n > VM_LIMIT_MAX)
+		ret = err_set(e, -ERANGE, "%s %s is more than 1024T a second", what, value);
+	if (!ret)
+		*out = n;
+	return ret;
+}
+
+static int set_io_limit(struct vm_config *c, const char *value, struct err *e)
+{
+	return limit_parse("io_limit", value, &c->io_limit, e);
+}
+
+static int set_net_limit(struct vm_config *c, const char *value, struct err *e)
+{
+	return limit_parse("net_limit", value, &c->net_limit, e);
 }
 
 static int set_id(struct vm_config *c, const char *value, struct err *e)
@@ -669,6 +691,16 @@ static json_t *get_sandbox(const struct vm_config *c)
 	return json_string(sandbox_names[c->sandbox]);
 }
 
+static json_t *get_io_limit(const struct vm_config *c)
+{
+	return json_integer((json_int_t)c->io_limit);
+}
+
+static json_t *get_net_limit(const struct vm_config *c)
+{
+	return json_integer((json_int_t)c->net_limit);
+}
+
 static json_t *get_start_ns(const struct vm_config *c)
 {
 	return json_integer((json_int_t)c->start_ns);
@@ -732,6 +764,8 @@ static const struct config_field fields[] = {
 	{ "metrics", CONFIG_STRING, false, set_metrics, get_metrics },
 	{ "on_reboot", CONFIG_STRING, false, set_on_reboot, get_on_reboot },
 	{ "sandbox", CONFIG_STRING, false, set_sandbox, get_sandbox },
+	{ "io_limit", CONFIG_NUMBER, false, set_io_limit, get_io_limit },
+	{ "net_limit", CONFIG_NUMBER, false, set_net_limit, get_net_limit },
 	{ "id", CONFIG_STRING, true, set_id, get_id },
 	{ "control_fd", CONFIG_NUMBER, true, set_control_fd, get_control_fd },
 	{ "console_fd", CONFIG_NUMBER, true, set_console_fd, get_console_fd },

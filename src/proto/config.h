@@ -34,7 +34,8 @@
 #define VM_SERIAL_MAX	20 /* virtio 1.2, 5.2.6.1: length of a disk's serial */
 #define VM_FORWARDS_MAX 64
 #define VM_DEVICES_MAX	16
-#define VM_CONFIG_MAX	(1u << 20) /* bytes of JSON at most */
+#define VM_LIMIT_MAX	(1ull << 50) /* bytes a second */
+#define VM_CONFIG_MAX	(1u << 20)   /* bytes of JSON at most */
 
 struct vm_disk {
 	char *path;
@@ -102,6 +103,8 @@ struct vm_config {
 	char *log, *metrics;
 	enum vm_on_reboot on_reboot;
 	enum vm_sandbox sandbox;
+	uint64_t io_limit;  /* bytes a second of all disks together; 0: none */
+	uint64_t net_limit; /* bytes a second each way; 0: none */
 	/* Between the manager and holm-vmm only. Descriptors are -1 where not given. */
 	char *id;		/* 16 hexadecimal digits */
 	int control_fd;		/* listens, see control.h */

@@ -21,6 +21,7 @@
 static const struct {
 	const char *name;
 	bool target, forward; /* the arguments it takes, all of them mandatory */
+	bool limits;	      /* io, net: at least one of them */
 } commands[] = {
 	[CONTROL_PAUSE] = { .name = "pause" },
 	[CONTROL_RESUME] = { .name = "resume" },
@@ -31,6 +32,7 @@ static const struct {
 	[CONTROL_BALLOON] = { .name = "balloon", .target = true },
 	[CONTROL_PUBLISH] = { .name = "publish", .forward = true },
 	[CONTROL_UNPUBLISH] = { .name = "unpublish", .forward = true },
+	[CONTROL_LIMITS] = { .name = "limits", .limits = true },
 };
 static_assert(ARRAY_SIZE(commands) == CONTROL_DO_COUNT, "a row for each command");
 
@@ -157,6 +159,30 @@ static int take_what(json_t *o, enum control_do *out, struct err *e)
 	return err_set(e, -EOPNOTSUPP, "there is no command '%s'", word);
 }
 
+static int take_limit(json_t *o, const char *key, bool *given, uint64_t *out, struct err *e)
+{
+	json_int_t n = 0;
+	int ret;
+
+	if (!json_object_get(o, key))
+		return 0;
+	ret = take_integer(o, key, 0, CONTROL_LIMIT_MAX, &n, e);
+	*given = !ret;
+	*out = (uint64_t)n;
+	return ret;
+}
+
+static int take_limits(struct control_request *r, json_t *o, struct err *e)
+{
+	int ret = take_limit(o, "io", &r->io_given, &r->io, e);
+
+	if (!ret)
+		ret = take_limit(o, "net", &r->net_given, &r->net, e);
+	if (!ret && !r->io_given && !r->net_given)
+		ret = err_set(e, -EINVAL, "field 'io' or 'net' is missing");
+	return ret;
+}
+
 static int request_take(struct control_request *r, json_t *o, struct err *e)
 {
 	json_int_t target = 0;
@@ -168,6 +194,8 @@ static int request_take(struct control_request *r, json_t *o, struct err *e)
 		ret = take_integer(o, "target", 0, ID_MAX, &target, e);
 	if (!ret && commands[r->what].forward)
 		ret = take_string(o, "forward", r->forward, sizeof(r->forward), e);
+	if (!ret && commands[r->what].limits)
+		ret = take_limits(r, o, e);
 	r->target = (uint64_t)target;
 	return ret ? ret : nothing_left(o, e);
 }
@@ -208,6 +236,10 @@ char *control_request_encode(const struct control_request *r)
 		json_object_set_new(o, "target", json_integer((json_int_t)r->target));
 	if (o && commands[r->what].forward)
 		json_object_set_new(o, "forward", json_string(r->forward));
+	if (o && commands[r->what].limits && r->io_given)
+		json_object_set_new(o, "io", json_integer((json_int_t)r->io));
+	if (o && commands[r->what].limits && r->net_given)
+		json_object_set_new(o, "net", json_integer((json_int_t)r->net));
 	return dump(o);
 }
 

@@ -36,6 +36,7 @@
 #define CONTROL_VERSION	    1
 #define CONTROL_PACKET_MAX  65536u
 #define CONTROL_FORWARD_MAX 63
+#define CONTROL_LIMIT_MAX   (1ull << 50)
 #define CONTROL_ID_MAX	    16 /* hexadecimal digits of a VM's id */
 #define CONTROL_WORD_MAX    31 /* of an engine's name or an end */
 
@@ -49,6 +50,7 @@ enum control_do {
 	CONTROL_BALLOON,   /* target: bytes that the guest shall keep */
 	CONTROL_PUBLISH,   /* forward: as --publish of `holm run` */
 	CONTROL_UNPUBLISH, /* forward */
+	CONTROL_LIMITS,	   /* io, net or both: bytes a second, 0: none */
 	CONTROL_DO_COUNT
 };
 
@@ -57,6 +59,8 @@ struct control_request {
 	enum control_do what;
 	uint64_t target;		       /* balloon */
 	char forward[CONTROL_FORWARD_MAX + 1]; /* publish, unpublish */
+	bool io_given, net_given;	       /* limits: those that are set */
+	uint64_t io, net;		       /* at most CONTROL_LIMIT_MAX */
 };
 
 enum control_state { CONTROL_RUNNING, CONTROL_PAUSED, CONTROL_ENDING, CONTROL_STATE_COUNT };

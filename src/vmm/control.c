@@ -198,6 +198,15 @@ static int do_unpublish(struct control *k, const struct control_request *r, json
 	return forward(k, r, false, e);
 }
 
+static int do_limits(struct control *k, const struct control_request *r, json_t **ok, struct err *e)
+{
+	if (r->io_given)
+		machine_limit_io(k->machine, r->io);
+	if (r->net_given)
+		machine_limit_net(k->machine, r->net);
+	return 0;
+}
+
 #define RUNS   (1u << CONTROL_RUNNING)
 #define PAUSED (1u << CONTROL_PAUSED)
 #define ENDING (1u << CONTROL_ENDING)
@@ -216,6 +225,7 @@ static const struct command {
 	[CONTROL_BALLOON] = { RUNS | PAUSED, do_balloon },
 	[CONTROL_PUBLISH] = { RUNS | PAUSED, do_publish },
 	[CONTROL_UNPUBLISH] = { RUNS | PAUSED, do_unpublish },
+	[CONTROL_LIMITS] = { RUNS | PAUSED, do_limits },
 };
 static_assert(ARRAY_SIZE(commands) == CONTROL_DO_COUNT, "a row for each command");
 

@@ -104,10 +104,10 @@ def settle(d, seconds=20):
 
 def groups(d):
     """Ids of VMs that have a control group below this daemon's own, see src/mgr/groups.c."""
-    number = 2166136261
-    for byte in d.state.encode():
-        number = (number ^ byte) * 16777619 & 0xffffffff
-    base = f'holm-{number:08x}'
+    number = 0xcbf29ce484222325
+    for byte in d.run.encode():
+        number = (number ^ byte) * 0x100000001b3 & 0xffffffffffffffff
+    base = f'holm-{number:016x}'
     return {os.path.basename(g)[3:] for g in
             glob.glob(f'/sys/fs/cgroup/**/{base}/**/vm-*', recursive=True)}
 

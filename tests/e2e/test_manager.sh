@@ -103,7 +103,13 @@ kill -TERM "$DAEMON"
 wait "$DAEMON"
 check "SIGTERM ends the daemon well" [ $? = 0 ]
 daemon
-check "a VM with autostart runs" holm wait --state running --timeout 5s auto
+check "autostart is of the host, not of the daemon" is auto created
+kill -TERM "$DAEMON"
+wait "$DAEMON"
+# What a reboot of the host takes away.
+rm -rf "$TMP/x/holm"
+daemon
+check "a VM with autostart runs when the host has started" holm wait --state running --timeout 5s auto
 kill -KILL "$DAEMON"
 wait "$DAEMON" 2>/dev/null
 check "without a daemon the VM goes on" sh -c "kill -0 \$(cat '$TMP'/x/holm/vm/*/pid)"

@@ -18,7 +18,7 @@ import holmd
 tmp = sys.argv[1]
 with holmd.Holmd(tmp) as d:
     d.ok('POST', '/v1/vms', {'name': 'web', 'config': {
-        'kernel': holmd.count_kernel(tmp), 'memory': '8M', 'net': 'none', 'engine': 'soft'}})
+        'kernel': holmd.payload(tmp, 'count'), 'memory': '8M', 'net': 'none', 'engine': 'soft'}})
     d.done('POST', '/v1/vms/web/start')
     end = time.monotonic() + 10
     text = b''

@@ -119,7 +119,7 @@ static struct virtio_dev *make_device(struct fuzzenv *f, unsigned which, struct 
 			ret = virtio_blk_create(&d, &f->env, "blk", blk, "serial", 2, NULL);
 		break;
 	case 1:
-		ret = net_create(&net, &nn->b, NULL);
+		ret = net_create(&net, &nn->b, f->env.loop, NULL);
 		if (!ret)
 			ret = virtio_net_create(&d, &f->env, "net", net, mac, NULL);
 		break;

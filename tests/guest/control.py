@@ -558,4 +558,5 @@ def main():
         vm.process.kill()
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -36,6 +36,12 @@ for cpus in 1 2; do
 	peak=$(figure rss_peak_bytes)
 	rss=$(figure rss_bytes)
 	echo "# resident: at most $((peak >> 20)) MiB, at the end $((rss >> 20)) MiB, of that RAM $(($(figure ram_resident_bytes) >> 20)) MiB"
+	# In a memfd it would be shared, and what is anonymous would be the engine's own tables only.
+	if [ "$(figure rss_anon_bytes)" -gt $(($(figure ram_resident_bytes) + 16777216)) ]; then
+		ok "$ENGINE, $cpus vCPU: RAM is private"
+	else
+		not_ok "$ENGINE, $cpus vCPU: RAM is private"
+	fi
 	# By free page reporting, which takes away what private memory has mapped.
 	if [ $((peak - rss)) -gt 83886080 ]; then
 		ok "$ENGINE, $cpus vCPU: freed memory goes back to the host"

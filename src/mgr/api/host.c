@@ -7,6 +7,7 @@
 #include "mgr/api/ctx.h"
 #include "mgr/api/openapi.h"
 #include "mgr/api/reply.h"
+#include "mgr/run/host.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,20 +21,75 @@ void h_openapi(struct api_ctx *ctx UNUSED, struct api_request *r, const char *co
 	api_reply_text(r, "application/json", api_openapi_json, api_openapi_json_len);
 }
 
+/* Per cent of the last 10 s in which something waited; null where the kernel does not say. */
+static json_t *pressure(const struct psi *p)
+{
+	return p->there ? json_real(p->some.avg10 / 100.0) : json_null();
+}
+
+static json_t *nodes(const struct host_capacity *c)
+{
+	json_t *a = json_array();
+
+	for (unsigned i = 0; i < c->n_nodes; i++)
+		json_array_append_new(a, json_pack("{s:i, s:s, s:I}", "id", (int)c->nodes[i].id,
+						   "cpus", c->nodes[i].cpus, "memory",
+						   (json_int_t)c->nodes[i].memory));
+	return a;
+}
+
+static json_t *ksm(void)
+{
+	struct host_ksm k;
+
+	host_ksm("", &k);
+	return json_pack("{s:b, s:b, s:I, s:I, s:I}", "there", k.there, "running", k.running,
+			 "saved", (json_int_t)k.saved, "shared", (json_int_t)k.shared, "sharing",
+			 (json_int_t)k.sharing);
+}
+
+/* What the kernel says of itself. Members that it does not tell are left out. */
+static void add_kernel(json_t *o)
+{
+	struct host_capacity c;
+	struct host_use u;
+
+	if (!host_capacity("", &c, NULL)) {
+		json_object_set_new(o, "cpus", json_integer((json_int_t)c.cpus));
+		json_object_set_new(o, "nodes", nodes(&c));
+		if (!host_use("", &u, NULL)) {
+			json_object_set_new(o, "memory",
+					    json_pack("{s:I, s:I}", "total", (json_int_t)c.memory,
+						      "available",
+						      (json_int_t)u.memory_available));
+			json_object_set_new(o, "load",
+					    json_pack("[f, f, f]", u.load[0] / 100.0,
+						      u.load[1] / 100.0, u.load[2] / 100.0));
+			json_object_set_new(o, "pressure",
+					    json_pack("{s:o, s:o, s:o}", "cpu", pressure(&u.cpu),
+						      "memory", pressure(&u.memory), "io",
+						      pressure(&u.io)));
+		}
+	}
+	json_object_set_new(o, "ksm", ksm());
+}
+
 void h_host(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	const struct sched *s = &ctx->mgr->sched;
 	size_t running = 0;
+	json_t *o;
 
 	for (size_t i = 0; i < ctx->mgr->n_vms; i++)
 		running += vm_state_has_process(ctx->mgr->vms[i]->life.state);
-	api_reply_json(r, 200,
-		       json_pack("{s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "version",
-				 HOLM_VERSION, "capacity", "cpu", (json_int_t)s->capacity.cpu,
-				 "memory", (json_int_t)s->capacity.memory, "admitted", "cpu",
-				 (json_int_t)s->used.cpu, "memory", (json_int_t)s->used.memory,
-				 "vms", "defined", (json_int_t)ctx->mgr->n_vms, "running",
-				 (json_int_t)running));
+	o = json_pack("{s:s, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}}", "version", HOLM_VERSION,
+		      "capacity", "cpu", (json_int_t)s->capacity.cpu, "memory",
+		      (json_int_t)s->capacity.memory, "admitted", "cpu", (json_int_t)s->used.cpu,
+		      "memory", (json_int_t)s->used.memory, "vms", "defined",
+		      (json_int_t)ctx->mgr->n_vms, "running", (json_int_t)running);
+	if (o)
+		add_kernel(o);
+	api_reply_json(r, 200, o);
 }
 
 static json_t *queued(const struct mgr *m, const struct vm *vm)

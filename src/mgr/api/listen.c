@@ -165,7 +165,7 @@ static int listen_tcp(struct http *h, const struct http_config *config, struct e
 
 static int listen_inherited(struct http *h, int fd, struct err *e)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
 	int on = 0;
 	socklen_t on_len = sizeof(on);
@@ -211,9 +211,9 @@ uint16_t http_tcp_port(const struct http *h)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
+	int fd = h->listener[HTTP_LISTEN_TCP].fd;
 
-	if (h->listener[HTTP_LISTEN_TCP].fd < 0 ||
-	    getsockname(h->listener[HTTP_LISTEN_TCP].fd, (struct sockaddr *)&sa, &len) < 0)
+	if (fd < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return 0;
 	return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
 					      : ((struct sockaddr_in *)&sa)->sin_port);

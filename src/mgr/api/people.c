@@ -48,6 +48,26 @@ static void body_target(char buf[PROJECT_TARGET], const char *kind, const struct
 	json_decref(body);
 }
 
+/* The end of a change of a project: answers with it, with 204 where @id is NULL, or a problem. */
+static void conclude_project(struct api_ctx *ctx, struct api_request *r, int ret,
+			     struct people_plan *plan, const char *what, const char *target,
+			     const char *id, struct err *e)
+{
+	const struct project *x;
+
+	if (!ret)
+		ret = carry_out(ctx, plan, what, target, e);
+	if (ret) {
+		api_fail_err(r, e);
+		return;
+	}
+	x = id ? people_project(ctx->people, id) : NULL;
+	if (x)
+		api_reply_tagged(r, 200, people_project_encode(ctx->people, x), x->etag);
+	else
+		api_reply_empty(r, 204);
+}
+
 static const struct project *find_project(struct api_ctx *ctx, struct api_request *r,
 					  const char *name)
 {
@@ -83,7 +103,7 @@ void h_projects_list(struct api_ctx *ctx, struct api_request *r, const char *con
 
 void h_projects_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET];
 	struct err e = { 0 };
 	int ret = people_plan_project(ctx->people, r->body, r->body_len, &ctx->who, &plan, &e);
@@ -132,7 +152,7 @@ static int check_project(struct api_ctx *ctx, struct api_request *r, const struc
 void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET], id[PEOPLE_ID_LEN + 1];
 	struct err e = { 0 };
 	int ret;
@@ -145,18 +165,13 @@ void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *con
 	if (!ret)
 		ret = people_plan_project_change(ctx->people, x, r->body, r->body_len, &ctx->who,
 						 &plan, &e);
-	if (!ret)
-		ret = carry_out(ctx, plan, "project.set", target, &e);
-	if (ret)
-		api_fail_err(r, &e);
-	else
-		reply_project(ctx, r, 200, id);
+	conclude_project(ctx, r, ret, plan, "project.set", target, id, &e);
 }
 
 void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET];
 	struct err e = { 0 };
 	int ret;
@@ -165,18 +180,13 @@ void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *co
 		return;
 	target_of(target, "project", x->name);
 	ret = people_plan_project_remove(ctx->people, x, uses(ctx, x), &plan, &e);
-	if (!ret)
-		ret = carry_out(ctx, plan, "project.rm", target, &e);
-	if (ret)
-		api_fail_err(r, &e);
-	else
-		api_reply_empty(r, 204);
+	conclude_project(ctx, r, ret, plan, "project.rm", target, NULL, &e);
 }
 
 void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET], id[PEOPLE_ID_LEN + 1];
 	struct err e = { 0 };
 	int ret;
@@ -186,12 +196,7 @@ void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *con
 	target_of(target, "project", x->name);
 	memcpy(id, x->id, sizeof(id));
 	ret = people_plan_grant(ctx->people, x, r->body, r->body_len, &ctx->who, &plan, &e);
-	if (!ret)
-		ret = carry_out(ctx, plan, "project.grant", target, &e);
-	if (ret)
-		api_fail_err(r, &e);
-	else
-		reply_project(ctx, r, 200, id);
+	conclude_project(ctx, r, ret, plan, "project.grant", target, id, &e);
 }
 
 void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
@@ -207,7 +212,7 @@ void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *const 
 void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	char token[PEOPLE_TOKEN_LEN + 1], target[PROJECT_TARGET];
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	struct err e = { 0 };
 	int ret = people_plan_user(ctx->people, r->body, r->body_len, token, &plan, &e);
 	json_t *answer;
@@ -231,7 +236,7 @@ void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *cons
 void h_user_delete(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	const struct user *u = people_user(ctx->people, arg[0]);
-	struct people_plan *plan;
+	struct people_plan *plan = NULL;
 	char target[PROJECT_TARGET];
 	struct err e = { 0 };
 	int ret;

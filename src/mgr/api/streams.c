@@ -19,9 +19,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CONSOLE_PACKET 4096u
-#define LOG_LOOK_NS    (250 * CLOCK_NS_PER_MS) /* between looks at a log that is followed */
-#define EVENT_BACKLOG  (256u << 10)	       /* bytes a listener may lag behind */
+#define CONSOLE_PACKET	4096u
+#define LOG_LOOK_NS	(250 * CLOCK_NS_PER_MS) /* between looks at a log that is followed */
+#define EVENT_BACKLOG	(256u << 10)		/* bytes a listener may lag behind */
+#define CONSOLE_WAIT_NS (5 * CLOCK_NS_PER_SEC)	/* for a console's first word */
 
 /* A console: bytes both ways between the transport and the VM's console socket. */
 struct console {
@@ -29,13 +30,16 @@ struct console {
 	struct api_ctx *ctx;
 	struct api_request *r; /* until the console has answered */
 	int fd;
-	struct loop_fd *watch;
+	struct loop_fd *watch;	/* NULL: hung up, what is left is read without it */
+	struct loop_timer wait; /* for the answer */
 	bool write_wanted;
+	bool reads; /* its user may not type */
 };
 
 static void console_watch(struct console *c)
 {
-	loop_fd_mod(c->watch, EPOLLIN | (c->write_wanted ? (uint32_t)EPOLLOUT : 0));
+	if (c->watch)
+		loop_fd_mod(c->watch, EPOLLIN | (c->write_wanted ? (uint32_t)EPOLLOUT : 0));
 }
 
 static ssize_t console_read(struct api_stream *s, void *buf, size_t len)
@@ -60,6 +64,9 @@ static ssize_t console_write(struct api_stream *s, const void *buf, size_t len)
 	struct console *c = CONTAINER_OF(s, struct console, stream);
 	size_t at = 0;
 
+	/* The VM's process knows it too, but it is not the one who says what users may. */
+	if (c->reads)
+		return -1;
 	while (at < len) {
 		ssize_t n = send(c->fd, (const char *)buf + at, MIN(len - at, CONSOLE_PACKET),
 				 MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -80,6 +87,7 @@ static void console_close(struct api_stream *s)
 {
 	struct console *c = CONTAINER_OF(s, struct console, stream);
 
+	loop_timer_disarm(&c->wait);
 	loop_fd_del(c->watch);
 	fd_close(&c->fd);
 	free(c);
@@ -106,6 +114,7 @@ static void console_answered(struct console *c)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	c->r = NULL;
+	loop_timer_disarm(&c->wait);
 	text[MAX(n, 0)] = '\0';
 	text[strcspn(text, "\n")] = '\0';
 	if (n >= 2 && !strncmp(text, "ok", 2)) {
@@ -130,8 +139,23 @@ static void on_console(void *arg, int fd UNUSED, uint32_t events)
 	/* The transport reads when it has room: until then do not be told again. */
 	if (events & EPOLLOUT)
 		c->write_wanted = false;
-	loop_fd_mod(c->watch, 0);
+	if (events & (EPOLLHUP | EPOLLERR)) {
+		/* That is told whatever one asks for, again and again. */
+		loop_fd_del(c->watch);
+		c->watch = NULL;
+	} else {
+		loop_fd_mod(c->watch, 0);
+	}
 	api_stream_wake(&c->stream);
+}
+
+/* A console that says nothing does not hold up whoever asked. */
+static void on_silence(void *arg)
+{
+	struct console *c = arg;
+
+	api_fail(c->r, API_TIMEOUT, "the VM's console does not answer");
+	console_close(&c->stream);
 }
 
 static bool flag(const struct api_request *r, const char *name)
@@ -180,12 +204,15 @@ void h_console(struct api_ctx *ctx, struct api_request *r, const char *const arg
 	c->stream.ops = &console_ops;
 	c->ctx = ctx;
 	c->fd = -1;
+	c->reads = reads;
+	loop_timer_init(&c->wait, ctx->loop, on_silence, c);
 	if (console_open(c, vm, reads, flag(r, "force"), &e)) {
 		console_close(&c->stream);
 		api_fail_err(r, &e);
 		return;
 	}
 	c->r = r;
+	loop_timer_arm(&c->wait, ctx->mgr->clock->mono_ns(ctx->mgr->clock) + CONSOLE_WAIT_NS);
 	r->pending = c;
 	r->cancel = console_gone;
 }
@@ -194,8 +221,8 @@ void h_console(struct api_ctx *ctx, struct api_request *r, const char *const arg
 struct log {
 	struct api_stream stream; /* must be first */
 	int fd[2];
-	unsigned at;	/* the file being read */
-	uint64_t off;	/* in it */
+	unsigned at;  /* the file being read */
+	uint64_t off; /* in it */
 	bool follow;
 	struct loop_timer look;
 };

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STATS_WAIT_NS (5 * CLOCK_NS_PER_SEC) /* for a process's answer */
+
 static void reply_vm(struct api_request *r, unsigned status, const struct vm *vm)
 {
 	api_reply_record(r, status, vm->text, vm->etag);
@@ -55,8 +57,7 @@ static int check_rules(const json_t *rules, struct err *e)
 
 static int check_places(const struct api_ctx *ctx, const json_t *body, struct err *e)
 {
-	static const char *const refused[] = { "log",	  "metrics", "serial",
-					       "console", "sandbox" };
+	static const char *const refused[] = { "log", "metrics", "serial", "console", "sandbox" };
 	const json_t *config = json_object_get(body, "config");
 	int ret;
 
@@ -78,7 +79,7 @@ void h_vms_create(struct api_ctx *ctx, struct api_request *r, const char *const 
 	json_t *body = ctx_body(r);
 	struct err e = { 0 };
 	struct mgr_op *op;
-	struct vm *vm;
+	struct vm *vm = NULL;
 	bool start;
 	int ret;
 
@@ -191,8 +192,7 @@ void h_vm_delete(struct api_ctx *ctx, struct api_request *r, const char *const a
 	if (etag && etag != vm->etag)
 		api_fail(r, API_CHANGED, "VM '%s' has changed since: look at it again", vm->name);
 	else
-		do_verb(ctx, r, vm, purge && !strcmp(purge, "true") ? VM_DO_PURGE : VM_DO_RM,
-			NULL);
+		do_verb(ctx, r, vm, purge && !strcmp(purge, "true") ? VM_DO_PURGE : VM_DO_RM, NULL);
 }
 
 /* {"timeout_ms": N, "paused": true}, both optional. False: answered. */
@@ -209,8 +209,8 @@ static bool verb_args(struct api_request *r, struct mgr_verb_args *args)
 		return false;
 	json_object_foreach(body, key, v)
 	{
-		if (!strcmp(key, "timeout_ms") && json_is_integer(v) &&
-		    json_integer_value(v) > 0 && json_integer_value(v) <= 3600000) {
+		if (!strcmp(key, "timeout_ms") && json_is_integer(v) && json_integer_value(v) > 0 &&
+		    json_integer_value(v) <= 3600000) {
 			args->grace_ms = (unsigned)json_integer_value(v);
 		} else if (!strcmp(key, "paused") && json_is_boolean(v)) {
 			args->paused = json_is_true(v);
@@ -293,11 +293,25 @@ struct question {
 	struct api_request *r; /* NULL: the peer went */
 	struct sample before;  /* for what the process does not say */
 	pid_t pid;
+	struct loop_timer wait;
 };
 
+/* It stays until the process has answered, or has gone. */
 static void on_gone(struct api_request *r)
 {
-	((struct question *)r->pending)->r = NULL;
+	struct question *q = r->pending;
+
+	loop_timer_disarm(&q->wait);
+	q->r = NULL;
+}
+
+static void on_silence(void *arg)
+{
+	struct question *q = arg;
+	struct api_request *r = q->r;
+
+	q->r = NULL;
+	api_fail(r, API_TIMEOUT, "the VM's process does not answer");
 }
 
 static void on_stats(void *arg, const json_t *reply, const struct err *e)
@@ -306,6 +320,7 @@ static void on_stats(void *arg, const json_t *reply, const struct err *e)
 
 	struct sample s = q->before;
 
+	loop_timer_disarm(&q->wait);
 	if (q->r && e) {
 		api_fail_err(q->r, e);
 	} else if (q->r) {
@@ -337,11 +352,16 @@ void h_vm_stats(struct api_ctx *ctx, struct api_request *r, const char *const ar
 		api_fail(r, API_NO_RESOURCE, "no memory for the question");
 		return;
 	}
-	*q = (struct question) { ctx, r, vm->sample, vm->life.run.pid };
-	r->pending = q;
-	r->cancel = on_gone;
+	*q = (struct question) {
+		.ctx = ctx, .r = r, .before = vm->sample, .pid = vm->life.run.pid
+	};
 	if (ctx->runner->ops->send(ctx->runner, vm->id, &ask, on_stats, q, &e)) {
 		free(q);
 		api_fail_err(r, &e);
+		return;
 	}
+	r->pending = q;
+	r->cancel = on_gone;
+	loop_timer_init(&q->wait, ctx->loop, on_silence, q);
+	loop_timer_arm(&q->wait, ctx->mgr->clock->mono_ns(ctx->mgr->clock) + STATS_WAIT_NS);
 }

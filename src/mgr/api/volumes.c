@@ -203,11 +203,16 @@ static int create_empty(struct api_ctx *ctx, const struct volume_record *rec, st
 void h_volumes_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	struct volume_record rec = { .pool = STOCK_DEFAULT_POOL, .project = "default" };
+	const struct project *x;
 	struct mgr_op *op = NULL;
 	struct err e = { 0 };
 	int ret = volume_decode(&rec, r->body ? r->body : "", r->body_len, false, &e);
 
 	vm_id_make(rec.id);
+	/* By its id too, but quotas and roles go by the name that is kept. */
+	x = ret ? NULL : people_project(ctx->people, rec.project);
+	if (x)
+		snprintf(rec.project, sizeof(rec.project), "%s", x->name);
 	if (!ret && !rec.name[0])
 		ret = err_set(&e, -EINVAL, "the volume has no name: give one");
 	if (!ret && stock_volume(ctx->stock, rec.name))

@@ -260,8 +260,7 @@ int mgr_recover(struct mgr *m, struct err *e)
 	/* By id, because what happens here may sort them anew. */
 	for (size_t i = 0; i < m->n_vms; i++)
 		m->vms[i]->unwritten = false;
-	mgr_recover_lives(m);
-	return 0;
+	return mgr_recover_lives(m, e);
 }
 
 static int check_name(struct mgr *m, const struct vm *self, const char *name, struct err *e)
@@ -448,6 +447,7 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 		return ret;
 	}
 	change_forwards(m, vm, &before);
+	mgr_limits_tell(m, vm);
 	event_tell(&m->events, "vm.changed", vm->id, vm->name, vm->project, NULL);
 	if (m->host && m->host->changed)
 		m->host->changed(m->host_ctx, vm, renamed);

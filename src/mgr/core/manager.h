@@ -13,7 +13,7 @@
  * to start by itself.
  *
  * Files: manager.c (records), verbs.c, reports.c (the runner's word, restarts), admit.c (the
- * queue), quota.c, operation.c, event.c.
+ * queue), limits.c (I/O and network), quota.c, operation.c, event.c.
  *
  * Threads: the loop's, all of it.
  */
@@ -73,13 +73,16 @@ struct mgr_host_ops {
 };
 
 struct mgr {
-	struct loop *loop;	    /* borrowed */
-	const struct clock *clock;  /* the loop's */
-	struct store *store;	    /* borrowed */
-	struct runner *runner;	    /* borrowed */
-	struct people *people;	    /* borrowed */
+	struct loop *loop;		 /* borrowed */
+	const struct clock *clock;	 /* the loop's */
+	struct store *store;		 /* borrowed */
+	struct runner *runner;		 /* borrowed */
+	struct people *people;		 /* borrowed */
 	const struct mgr_host_ops *host; /* NULL: a bare one, as in tests */
 	void *host_ctx;
+	bool booted; /* mgr_recover() is the first since the host's boot: autostart counts */
+
+	uint64_t net_capacity; /* bytes a second each way that VMs divide; 0: not divided */
 
 	struct vm **vms; /* sorted by name, then id */
 	size_t n_vms, cap_vms;
@@ -101,7 +104,7 @@ void mgr_init(struct mgr *m, const struct sched_size *capacity);
 /** mgr_fini() - forget everything; processes go on. */
 void mgr_fini(struct mgr *m);
 
-/** mgr_recover() - see above; errors only where the store cannot be read. */
+/** mgr_recover() - see above; errors only where the store or the host cannot be read. */
 int mgr_recover(struct mgr *m, struct err *e) MUST_CHECK;
 
 /** mgr_find() - by name, else by id; a deleted VM by id, or by name where no other has it. */
@@ -160,7 +163,7 @@ void mgr_reorder(struct mgr *m, struct vm *vm);
 /** mgr_timers_init() - those of a VM that comes into the list. */
 void mgr_timers_init(struct mgr *m, struct vm *vm);
 /** mgr_recover_lives() - adopt, clean up, go on with what was under way, start by itself. */
-void mgr_recover_lives(struct mgr *m);
+int mgr_recover_lives(struct mgr *m, struct err *e) MUST_CHECK;
 /** mgr_check_quota() - whether @vm, new or changed, fits its project's; -EDQUOT, -ENOENT. */
 int mgr_check_quota(struct mgr *m, const struct vm *vm, struct err *e) MUST_CHECK;
 /** mgr_launch() - make the process of a VM in state starting; a failure goes to its life. */
@@ -189,6 +192,15 @@ void mgr_admit_init(struct mgr *m, const struct sched_size *capacity);
 void mgr_queue_adopt(struct mgr *m, struct vm *vm, bool running);
 /** mgr_queue_leave() - gives back its place or its room; whether it waited for its start. */
 bool mgr_queue_leave(struct mgr *m, struct vm *vm);
+/** mgr_arm_grace() - force when life.stop_by_ns has come. */
+void mgr_arm_grace(struct mgr *m, struct vm *vm);
+/** mgr_limit_io(), mgr_limit_net() - bytes a second that hold for a VM; 0: no limit. */
+uint64_t mgr_limit_io(const struct vm *vm);
+uint64_t mgr_limit_net(const struct vm *vm);
+/** mgr_limits_tell() - a running VM's limits to its process, where it does not know them. */
+void mgr_limits_tell(struct mgr *m, struct vm *vm);
+/** mgr_limits_round() - once a second, after samples: divide the network's capacity anew. */
+void mgr_limits_round(struct mgr *m);
 /** mgr_press() - power button now, force when life.stop_by_ns has come. */
 void mgr_press(struct mgr *m, struct vm *vm);
 /** mgr_entry() - an audit entry on a VM's behalf, in @buf for its target. */

@@ -18,6 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/**
+ * record_text() - a text for people into a record: cut to @len bytes with its NUL, and where it
+ * is no UTF-8 (a guest's doing, or cut by somebody) a '?' instead. A record with anything else
+ * could not be written any more.
+ */
+void record_text(char *buf, size_t len, const char *text);
+
 /** record_parse() - an object, in a new reference; -EINVAL: no JSON, repeated members. */
 int record_parse(json_t **out, const char *json, size_t len, const char *what,
 		 struct err *e) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "mgr/core/manager.h"
 
 #include "base/log.h"
+#include "mgr/core/record.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,7 +71,7 @@ void mgr_report(struct mgr *m, struct vm *vm, enum vm_event ev)
 
 static void say(struct vm *vm, const char *text)
 {
-	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s", text);
+	record_text(vm->life.reason, sizeof(vm->life.reason), text);
 }
 
 /* Whether the policy wants it to run again after this end. */
@@ -133,8 +134,11 @@ static void clean(struct mgr *m, struct vm *vm)
 		m->host->release(m->host_ctx, vm);
 	memset(&vm->life.run, 0, sizeof(vm->life.run));
 	vm->life.stop_by_ns = 0;
-	vm->stands = false;
+	vm->stands = vm->asked = false;
 	vm->sample = (struct sample) { 0 };
+	vm->told = (struct vm_told) { 0 };
+	vm->moved = (struct vm_moved) { 0 };
+	vm->net_part = 0;
 }
 
 void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why)
@@ -173,8 +177,8 @@ void mgr_forward_answer(void *ctx, const json_t *reply UNUSED, const struct err 
 
 void mgr_request_done(struct mgr *m, struct vm *vm)
 {
-	if (!vm->op || (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME &&
-			vm->goal != VM_DO_RESET))
+	if (!vm->op ||
+	    (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME && vm->goal != VM_DO_RESET))
 		return;
 	op_end(&m->ops, vm->op, OP_DONE, NULL, NULL);
 	vm->op = NULL;
@@ -204,14 +208,15 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 	r = &vm->life.run;
 	r->pid = h->pid;
 	r->started_ns = h->started_ns;
-	snprintf(r->engine, sizeof(r->engine), "%s", h->engine);
-	snprintf(r->why, sizeof(r->why), "%s", h->why);
+	record_text(r->engine, sizeof(r->engine), h->engine);
+	record_text(r->why, sizeof(r->why), h->why);
 	if (vm->life.state == VM_STOPPING) {
 		/* Adopted in the middle of its end: ask again. */
 		mgr_note(m, vm);
 		mgr_press(m, vm);
 		return;
 	}
+	mgr_limits_tell(m, vm);
 	if (m->host && m->host->started)
 		m->host->started(m->host_ctx, vm);
 	mgr_report(m, vm, h->paused ? VM_IS_PAUSED : VM_IS_RUNNING);
@@ -245,14 +250,14 @@ static void record_end(struct mgr *m, struct vm *vm, const struct run_end *end)
 	struct vm_exit *x = &vm->life.exit;
 	bool forced = !strncmp(vm->life.reason, "did not power off", 17);
 
-	snprintf(x->end, sizeof(x->end), "%s", end->end);
+	record_text(x->end, sizeof(x->end), end->end);
 	x->code = end->code;
 	x->at_ns = m->clock->wall_ns(m->clock);
 	if (end->message)
 		say(vm, end->message);
 	else if (!forced)
 		snprintf(vm->life.reason, sizeof(vm->life.reason), "its process ended: %s, code %d",
-			 end->end, end->code);
+			 x->end, end->code);
 }
 
 static void ended(struct mgr *m, struct vm *vm, const struct run_end *end)
@@ -315,40 +320,67 @@ const struct runner_client mgr_runner_client = {
 	.ended = on_ended,
 };
 
-/* One VM after the start of holmd. */
-static void recover_one(struct mgr *m, struct vm *vm)
+/* One that has, or had, a process. */
+static int recover_running(struct mgr *m, struct vm *vm, struct err *e)
 {
 	struct run_end end = { .end = "killed", .code = 137 };
-	struct err e = { 0 };
-	int ret;
+	int ret = m->runner->ops->adopt(m->runner, vm->id, &end, e);
 
-	if (vm_state_has_process(vm->life.state)) {
-		ret = m->runner->ops->adopt(m->runner, vm->id, &end, &e);
-		if (!ret)
-			return;
-		if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
-		    !vm->life.run.pid && ret == -ESRCH) {
-			/* Asked for, acknowledged, not begun. */
-			clean(m, vm);
-			mgr_admit(m, vm);
-			return;
-		}
-		ended(m, vm, &end);
-		return;
+	if (!ret) {
+		/* Its end was acknowledged, and comes whether it says hello or not. */
+		if (vm->life.state == VM_STOPPING)
+			mgr_arm_grace(m, vm);
+		return 0;
 	}
-	m->runner->ops->clean(m->runner, vm->id);
-	if (vm->life.state == VM_DELETED || vm->life.state == VM_SUSPENDED)
-		return;
-	if (vm->autostart ||
-	    (vm->life.state != VM_CREATED &&
-	     (vm->restart == VM_RESTART_ALWAYS ||
-	      restart_wanted(vm, vm->life.state == VM_CRASHED))))
-		mgr_verb_self(m, vm, VM_DO_START, "started with the host");
+	/* Not known to be dead: giving back what it has would leave it without an owner. */
+	if (ret != -ESRCH) {
+		err_prefix(e, "cannot tell whether VM '%s' runs", vm->name);
+		return ret;
+	}
+	if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
+	    !vm->life.run.pid) {
+		/* Asked for, acknowledged, not begun. */
+		clean(m, vm);
+		mgr_admit(m, vm);
+		return 0;
+	}
+	if (m->booted && !end.message && !strcmp(end.end, "killed"))
+		end.message = "the host went down while it ran";
+	ended(m, vm, &end);
+	return 0;
 }
 
-void mgr_recover_lives(struct mgr *m)
+/* One VM after the start of holmd. */
+static int recover_one(struct mgr *m, struct vm *vm, struct err *e)
 {
+	bool ran = vm_state_has_process(vm->life.state), start;
+	int ret = 0;
+
+	if (ran)
+		ret = recover_running(m, vm, e);
+	else
+		m->runner->ops->clean(m->runner, vm->id);
+	if (ret || vm_state_has_process(vm->life.state) || vm->life.state == VM_DELETED ||
+	    vm->life.state == VM_SUSPENDED)
+		return ret;
+	start = m->booted && vm->autostart;
+	/* One that ran just now has been looked at by ended(). */
+	if (!ran && vm->life.state != VM_CREATED &&
+	    (vm->restart == VM_RESTART_ALWAYS || restart_wanted(vm, vm->life.state == VM_CRASHED)))
+		start = true;
+	if (!start)
+		return 0;
+	loop_timer_disarm(&vm->backoff);
+	mgr_verb_self(m, vm, VM_DO_START, "started with the host");
+	return 0;
+}
+
+int mgr_recover_lives(struct mgr *m, struct err *e)
+{
+	int ret = 0;
+
 	/* Starting changes no order: only names and being deleted do. */
-	for (size_t i = 0; i < m->n_vms; i++)
-		recover_one(m, m->vms[i]);
+	for (size_t i = 0; i < m->n_vms && !ret; i++)
+		ret = recover_one(m, m->vms[i], e);
+	return ret;
 }

@@ -71,7 +71,7 @@ struct runner_ops {
 	/**
 	 * Find the process of a VM that had one; hello() or ended() follow.
 	 * -ESRCH: there is none; *@end (its strings borrowed until the next call) says how it
-	 * ended as far as it left word.
+	 * ended as far as it left word. Another error: it cannot be told whether there is one.
 	 */
 	int (*adopt)(struct runner *r, const char *id, struct run_end *end, struct err *e);
 	/**

@@ -27,6 +27,9 @@ static void on_reply(void *ctx, const json_t *reply UNUSED, const struct err *e)
 {
 	struct vm *vm = ctx;
 
+	/* Answers come in the order of questions: this one is to an earlier verb. */
+	if (--vm->unanswered)
+		return;
 	if (e)
 		mgr_request_failed(vm->mgr, vm, e->msg);
 	else
@@ -40,6 +43,8 @@ static void ask(struct mgr *m, struct vm *vm, enum control_do what)
 
 	if (m->runner->ops->send(m->runner, vm->id, &q, on_reply, vm, &e))
 		mgr_request_failed(m, vm, e.msg);
+	else
+		vm->unanswered++;
 }
 
 static void save(struct mgr *m, struct vm *vm)
@@ -48,6 +53,26 @@ static void save(struct mgr *m, struct vm *vm)
 
 	if (m->runner->ops->save(m->runner, vm->id, &e))
 		mgr_request_failed(m, vm, e.msg);
+}
+
+static int set_limit(struct vm_config *c, const char *field, uint64_t per_sec, struct err *e)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)per_sec);
+	return vm_config_set(c, field, text, e);
+}
+
+static int set_limits(struct vm_config *c, struct vm *vm, struct err *e)
+{
+	struct vm_told t = { .known = true, .io = mgr_limit_io(vm), .net = mgr_limit_net(vm) };
+	int ret = set_limit(c, "io_limit", t.io, e);
+
+	if (!ret)
+		ret = set_limit(c, "net_limit", t.net, e);
+	if (!ret)
+		vm->told = t;
+	return ret;
 }
 
 void mgr_launch(struct mgr *m, struct vm *vm)
@@ -69,6 +94,8 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 	ret = vm_config_copy(&c, &vm->config, &e);
 	if (!ret)
 		ret = vm_config_set(&c, "name", vm->name, &e);
+	if (!ret)
+		ret = set_limits(&c, vm, &e);
 	if (!ret && m->host && m->host->prepare)
 		ret = m->host->prepare(m->host_ctx, vm, &c, &spec.tap_fd, &e);
 	if (!ret && vm->life.state == VM_RESUMING)
@@ -82,12 +109,18 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 		mgr_start_failed(m, vm, e.msg);
 }
 
-void mgr_press(struct mgr *m, struct vm *vm)
+void mgr_arm_grace(struct mgr *m, struct vm *vm)
 {
-	struct control_request resume = { .what = CONTROL_RESUME };
 	uint64_t now = m->clock->wall_ns(m->clock), by = vm->life.stop_by_ns;
 
 	loop_timer_arm(&vm->grace, m->clock->mono_ns(m->clock) + (by > now ? by - now : 0));
+}
+
+void mgr_press(struct mgr *m, struct vm *vm)
+{
+	struct control_request resume = { .what = CONTROL_RESUME };
+
+	mgr_arm_grace(m, vm);
 	/* A guest that stands still cannot power off. */
 	if (vm->stands)
 		(void)!m->runner->ops->send(m->runner, vm->id, &resume, NULL, NULL, NULL);
@@ -269,13 +302,16 @@ int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op, str
 int mgr_verb_self(struct mgr *m, struct vm *vm, enum vm_event verb, const char *reason)
 {
 	struct vm_step step = vm_step(vm->life.state, verb);
+	char target[VM_NAME_MAX + 4], what[32];
 
 	if (!step.allowed)
 		return -EBUSY;
 	vm->life.state = step.next;
 	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s", reason);
 	mgr_note(m, vm);
-	mgr_audit(m, &holmd, "vm.start", vm->name, "ok");
+	target_of(target, vm);
+	snprintf(what, sizeof(what), "vm.%s", vm_event_name(verb));
+	mgr_audit(m, &holmd, what, target, "ok");
 	act(m, vm, step.action);
 	return 0;
 }

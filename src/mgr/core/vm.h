@@ -70,6 +70,18 @@ struct vm_life {
 	uint64_t stop_by_ns; /* wall clock: end it by force then; 0: not asked to end */
 };
 
+/** What its process has been told of its limits; bytes a second, 0: none. */
+struct vm_told {
+	bool known;
+	uint64_t io, net;
+};
+
+/** How much its network moves, see limits.c. */
+struct vm_moved {
+	uint64_t at_ns, bytes; /* of the last sample */
+	uint64_t rate;	       /* bytes a second */
+};
+
 struct vm {
 	/* Stored. Strings on the heap, owned. */
 	char id[VM_ID_LEN + 1];
@@ -94,10 +106,15 @@ struct vm {
 	bool unwritten;		   /* a report's change is not in the store yet */
 	struct sample sample;	   /* the last look; at_ns 0: none in this run */
 	bool sampled;		   /* @sample is in the history */
+	bool asked;		   /* for the next sample, and has not answered */
+	struct vm_told told;
+	struct vm_moved moved;
+	uint64_t net_part;	   /* of the network's capacity; 0: that is not divided */
 	struct mgr *mgr;
 	struct loop_timer grace;   /* after shutdown: force */
 	struct loop_timer backoff; /* before a restart by policy */
 	struct mgr_op *op;	   /* what is under way, NULL: nothing */
+	unsigned unanswered;	   /* questions of verbs that its process has not answered */
 	enum vm_event goal;	   /* what @op wants */
 	struct sched_job job;	   /* its place in the queue of admission */
 	enum sched_order order;	   /* of the scheduler's, not yet acted upon */

@@ -25,6 +25,7 @@
 struct pool {
 	struct pool_record record;
 	int fd; /* of the directory; holds its lock */
+	unsigned held;
 };
 
 static int path_check(const char *path, struct err *e)
@@ -191,6 +192,22 @@ int pool_open(struct pool **out, const struct pool_record *r, struct err *e)
 fail:
 	pool_close(p);
 	return ret;
+}
+
+void pool_hold(struct pool *p)
+{
+	p->held++;
+}
+
+void pool_release(struct pool *p)
+{
+	BUG_ON(!p->held);
+	p->held--;
+}
+
+bool pool_busy(const struct pool *p)
+{
+	return p->held;
 }
 
 void pool_close(struct pool *p)

@@ -66,6 +66,11 @@ int pool_open(struct pool **out, const struct pool_record *r, struct err *e) MUS
 /** pool_close() - NULL is allowed; no volume work may be under way. */
 void pool_close(struct pool *p);
 
+/** pool_hold(), pool_release() - around work on a volume that goes on; pool_busy(): there is. */
+void pool_hold(struct pool *p);
+void pool_release(struct pool *p);
+bool pool_busy(const struct pool *p);
+
 const struct pool_record *pool_record(const struct pool *p);
 
 /** pool_each() - every volume's name, in no order. */

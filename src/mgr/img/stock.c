@@ -236,6 +236,10 @@ int stock_remove_pool(struct stock *s, struct stock_pool *p, const struct audit_
 		if (!strcmp(s->volumes[i].pool, p->record.name))
 			return err_set(e, -EBUSY, "pool '%s' has volumes: remove them first",
 				       p->record.name);
+	/* A clone has no record before its end. */
+	if (p->pool && pool_busy(p->pool))
+		return err_set(e, -EBUSY, "pool '%s' is being written to: wait for the operation",
+			       p->record.name);
 	ret = apply(s, "pool", p->record.id, NULL, NULL, true, audit, e);
 	if (ret)
 		return ret;

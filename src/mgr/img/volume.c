@@ -110,6 +110,7 @@ int volume_tmp_make(struct volume_tmp *t, struct pool *p, struct err *e)
 		return err_set(e, ret, "cannot make a file in pool %s: %s", pool_record(p)->name,
 			       strerror(-ret));
 	}
+	pool_hold(p);
 	return 0;
 }
 
@@ -138,8 +139,11 @@ int volume_tmp_publish(struct volume_tmp *t, const char *name, bool replace, str
 
 void volume_tmp_drop(struct volume_tmp *t)
 {
-	if (t->fd >= 0 && t->file[0])
+	if (t->fd < 0)
+		return;
+	if (t->file[0])
 		unlinkat(pool_fd(t->pool), t->file, 0);
+	pool_release(t->pool);
 	fd_close(&t->fd);
 }
 

@@ -6,11 +6,13 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "mgr/core/record.h"
 #include "mgr/run/place.h"
 #include "mgr/run/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +24,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define EXIT_MAX 4096 /* bytes of an exit record */
+#define EXIT_MAX       4096 /* bytes of an exit record */
+#define PACKETS_MAX    32   /* that are read at once: other VMs wait meanwhile */
+#define UNASKED_MAX    64   /* packets a second that nobody asked for */
+#define UNANSWERED_MAX 64   /* requests that a process may leave open */
 
 struct request {
 	uint64_t id;
@@ -39,6 +44,13 @@ struct proc {
 	int pidfd, sock;
 	struct loop_fd *pid_watch, *sock_watch;
 	struct request *waiting; /* oldest first */
+	unsigned n_waiting;
+	bool greeted; /* it has said hello on this connection */
+	/* A process taken over by its guest may say anything, as fast as it can. */
+	struct loop_timer rest; /* armed: it is not listened to until then */
+	uint64_t window_ns;	/* the second that @unasked counts in */
+	unsigned unasked;
+	struct log_limit limit;
 	struct proc *next;
 };
 
@@ -76,6 +88,7 @@ static void fail_waiting(struct proc *p)
 		struct request *q = p->waiting;
 
 		p->waiting = q->next;
+		p->n_waiting--;
 		if (q->fn)
 			q->fn(q->ctx, NULL, &e);
 		free(q);
@@ -89,11 +102,21 @@ static void proc_free(struct proc *p)
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
+	loop_timer_disarm(&p->rest);
 	loop_fd_del(p->pid_watch);
 	loop_fd_del(p->sock_watch);
 	fd_close(&p->pidfd);
 	fd_close(&p->sock);
 	free(p);
+}
+
+/* It is heard again. */
+static void on_rested(void *arg)
+{
+	struct proc *p = arg;
+
+	if (p->sock_watch)
+		loop_fd_mod(p->sock_watch, EPOLLIN);
 }
 
 static struct proc *proc_new(struct local *l, const char *id, struct err *e)
@@ -106,6 +129,7 @@ static struct proc *proc_new(struct local *l, const char *id, struct err *e)
 	}
 	p->owner = l;
 	p->pidfd = p->sock = -1;
+	loop_timer_init(&p->rest, l->cfg.loop, on_rested, p);
 	snprintf(p->id, sizeof(p->id), "%s", id);
 	p->next = l->procs;
 	l->procs = p;
@@ -127,8 +151,8 @@ static void read_end(struct local *l, const char *id, struct run_end *end)
 	word = json_string_value(json_object_get(o, "end"));
 	message = json_string_value(json_object_get(o, "message"));
 	if (word) {
-		snprintf(l->end_word, sizeof(l->end_word), "%s", word);
-		snprintf(l->end_text, sizeof(l->end_text), "%s", message ? message : "");
+		record_text(l->end_word, sizeof(l->end_word), word);
+		record_text(l->end_text, sizeof(l->end_text), message ? message : "");
 		end->end = l->end_word;
 		end->message = message ? l->end_text : NULL;
 		end->code = (int)json_integer_value(json_object_get(o, "code"));
@@ -159,7 +183,8 @@ static void on_pid(void *arg, int fd UNUSED, uint32_t events UNUSED)
 	struct proc *p = arg;
 	int status = 0;
 
-	if (p->child && waitpid(p->pid, &status, WNOHANG) != p->pid)
+	/* -1: somebody else has reaped it; it is gone all the same. */
+	if (p->child && !waitpid(p->pid, &status, WNOHANG))
 		return;
 	proc_ended(p, status);
 }
@@ -169,8 +194,7 @@ static int watch_pid(struct proc *p, pid_t pid, struct err *e)
 	p->pid = pid;
 	p->pidfd = pidfd_open(pid, 0);
 	if (p->pidfd < 0)
-		return err_set(e, -errno, "cannot watch process %d: %s", (int)pid,
-			       strerror(errno));
+		return err_set(e, -errno, "cannot watch process %d: %s", (int)pid, strerror(errno));
 	return loop_fd_add(p->owner->cfg.loop, p->pidfd, EPOLLIN, on_pid, p, &p->pid_watch, e);
 }
 
@@ -200,14 +224,17 @@ static void on_hello(struct proc *p, const struct control_event *ev, pid_t pid)
 			       .started_ns = ev->started_ns };
 	struct err e = { 0 };
 
+	if (p->greeted)
+		return;
 	if (strcmp(ev->vm, p->id) != 0 || (p->pid && p->pid != pid) || !is_vmm(pid)) {
-		log_line(LOG_ERROR, "run", "VM %s: its process is not what it says", p->id);
+		log_guest(&p->limit, "run", "VM %s: its process is not what it says", p->id);
 		return;
 	}
 	if (p->pidfd < 0 && watch_pid(p, pid, &e)) {
 		log_line(LOG_ERROR, "run", "VM %s: %s", p->id, e.msg);
 		return;
 	}
+	p->greeted = true;
 	l->runner.client.hello(l->runner.client.ctx, p->id, &h);
 }
 
@@ -221,7 +248,8 @@ static void on_event(struct proc *p, const struct control_event *ev, pid_t pid)
 		l->runner.client.state(l->runner.client.ctx, p->id, ev->state == CONTROL_PAUSED);
 }
 
-static void on_reply(struct proc *p, const struct control_reply *reply)
+/* False: nobody asked for it. */
+static bool on_reply(struct proc *p, const struct control_reply *reply)
 {
 	struct request **at = &p->waiting, *q;
 	struct err e = { 0 };
@@ -230,13 +258,15 @@ static void on_reply(struct proc *p, const struct control_reply *reply)
 		at = &(*at)->next;
 	q = *at;
 	if (!q)
-		return;
+		return false;
 	*at = q->next;
+	p->n_waiting--;
 	if (reply->code)
 		err_set(&e, reply->code, "%s", reply->message);
 	if (q->fn)
 		q->fn(q->ctx, reply->code ? NULL : reply->ok, reply->code ? &e : NULL);
 	free(q);
+	return true;
 }
 
 /* The pid the kernel put beside a packet, or 0. */
@@ -263,23 +293,55 @@ static void drop_socket(struct proc *p)
 		proc_ended(p, 0);
 }
 
+/*
+ * One packet that nobody asked for. What it leads to costs a write to the store, so their number
+ * is bounded: beyond it the process is not listened to until the second is over, and its words
+ * wait in its socket.
+ */
+static void count_unasked(struct proc *p)
+{
+	const struct clock *c = loop_clock(p->owner->cfg.loop);
+	uint64_t now = c->mono_ns(c);
+
+	if (loop_timer_armed(&p->rest))
+		return;
+	if (now - p->window_ns >= CLOCK_NS_PER_SEC) {
+		p->window_ns = now;
+		p->unasked = 0;
+	}
+	if (++p->unasked < UNASKED_MAX)
+		return;
+	log_guest(&p->limit, "run", "VM %s: its process talks too much", p->id);
+	loop_fd_mod(p->sock_watch, 0);
+	loop_timer_arm(&p->rest, p->window_ns + CLOCK_NS_PER_SEC);
+}
+
 static void on_packet(struct proc *p, const char *text, size_t len, pid_t pid)
 {
+	struct local *l = p->owner;
 	struct control_message msg;
 	struct err e = { 0 };
+	char id[17];
 
 	if (control_message_decode(&msg, text, len, &e)) {
-		log_line(LOG_WARN, "run", "VM %s: %s", p->id, e.msg);
+		log_guest(&p->limit, "run", "VM %s: %s", p->id, e.msg);
+		count_unasked(p);
 		return;
 	}
-	if (msg.is_event)
+	memcpy(id, p->id, sizeof(id));
+	if (!msg.is_event) {
+		if (!on_reply(p, &msg.reply) && find(l, id) == p && p->sock >= 0)
+			count_unasked(p);
+	} else if (!loop_timer_armed(&p->rest)) {
 		on_event(p, &msg.event, pid);
-	else
-		on_reply(p, &msg.reply);
+		/* What it led to may have ended the process's struct. */
+		if (find(l, id) == p && p->sock >= 0)
+			count_unasked(p);
+	}
 	control_message_free(&msg);
 }
 
-static void on_socket(void *arg, int fd, uint32_t events UNUSED)
+static void on_socket(void *arg, int fd, uint32_t events)
 {
 	struct proc *p = arg;
 	struct local *l = p->owner;
@@ -287,14 +349,20 @@ static void on_socket(void *arg, int fd, uint32_t events UNUSED)
 	char id[17], control[CMSG_SPACE(sizeof(struct ucred))];
 
 	memcpy(id, p->id, sizeof(id));
-	/* What a packet leads to may end the process's struct. */
-	while (buf && find(l, id) == p && p->sock == fd) {
+	/* What a packet leads to may end the process's struct. The loop comes back for the rest. */
+	for (unsigned n_read = 0; buf && n_read < PACKETS_MAX && find(l, id) == p && p->sock == fd;
+	     n_read++) {
 		struct iovec iov = { buf, CONTROL_PACKET_MAX };
 		struct msghdr h = { .msg_iov = &iov,
 				    .msg_iovlen = 1,
 				    .msg_control = control,
 				    .msg_controllen = sizeof(control) };
-		ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		ssize_t n;
+
+		/* A hang-up is told whether one listens or not: then read to the end. */
+		if (loop_timer_armed(&p->rest) && !(events & (EPOLLHUP | EPOLLERR)))
+			return;
+		n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -313,7 +381,8 @@ static int connect_control(struct proc *p, struct err *e)
 	int ret;
 
 	if (dir < 0)
-		return err_set(e, dir, "VM %s has no process", p->id);
+		return err_set(e, dir, "cannot open the folder of VM %s: %s", p->id,
+			       strerror(-dir));
 	ret = place_connect(dir, "control", &p->sock, e);
 	if (ret)
 		return ret;
@@ -354,6 +423,47 @@ static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e
 	return ret;
 }
 
+/* The process that a VM's folder names, where it is a holm-vmm: a descriptor, or -ESRCH. */
+static int noted_process(struct local *l, const char *id, pid_t *pid)
+{
+	FD_AUTO dir = place_run(&l->place, id);
+	FD_AUTO fd = dir < 0 ? -1 : openat(dir, "pid", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	FD_AUTO pidfd = -1;
+	char text[16] = "";
+	long n;
+
+	if (fd < 0 || fd_read_full(fd, text, sizeof(text) - 1) <= 0)
+		return -ESRCH;
+	n = strtol(text, NULL, 10);
+	if (n <= 1 || n > INT_MAX)
+		return -ESRCH;
+	pidfd = pidfd_open((pid_t)n, 0);
+	/* Asked when it can be no other's any more. */
+	if (pidfd < 0 || !is_vmm((pid_t)n))
+		return -ESRCH;
+	*pid = (pid_t)n;
+	return fd_take(&pidfd);
+}
+
+/* Its end is seen and it can be killed from now on, whether it ever says a word or not. */
+static int watch_noted(struct proc *p)
+{
+	struct err e = { 0 };
+	pid_t pid;
+	int ret;
+
+	p->pidfd = noted_process(p->owner, p->id, &pid);
+	if (p->pidfd < 0) {
+		p->pidfd = -1;
+		return -ESRCH;
+	}
+	p->pid = pid;
+	ret = loop_fd_add(p->owner->cfg.loop, p->pidfd, EPOLLIN, on_pid, p, &p->pid_watch, &e);
+	if (ret)
+		log_line(LOG_ERROR, "run", "VM %s: %s", p->id, e.msg);
+	return ret;
+}
+
 static int local_adopt(struct runner *r, const char *id, struct run_end *end, struct err *e)
 {
 	struct local *l = local_of(r);
@@ -363,9 +473,20 @@ static int local_adopt(struct runner *r, const char *id, struct run_end *end, st
 	if (!p)
 		return -ENOMEM;
 	ret = connect_control(p, e);
-	if (!ret)
+	if (!ret) {
+		/* None noted: made and not yet there; hello tells. */
+		(void)!watch_noted(p);
 		return 0;
+	}
+	/* So many of us have knocked that there is no more room: it lives and does not listen. */
+	if (ret == -EAGAIN && !watch_noted(p)) {
+		log_line(LOG_WARN, "run", "VM %s: its process does not listen, it is ended", id);
+		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+		return 0;
+	}
 	proc_free(p);
+	if (ret != -ECONNREFUSED && ret != -ENOENT && ret != -EAGAIN)
+		return ret;
 	*end = (struct run_end) { .end = "killed", .code = 128 + SIGKILL };
 	read_end(l, id, end);
 	return -ESRCH;
@@ -382,6 +503,11 @@ static int local_send(struct runner *r, const char *id, const struct control_req
 
 	if (!p || p->sock < 0)
 		return err_set(e, -ENOTCONN, "the VM's process cannot be reached");
+	if (p->n_waiting >= UNANSWERED_MAX)
+		return err_set(e, -ETIMEDOUT,
+			       "the VM's process does not answer: %u requests are "
+			       "open",
+			       p->n_waiting);
 	q.id = ++l->next_id;
 	text = control_request_encode(&q);
 	w = calloc(1, sizeof(*w));
@@ -397,6 +523,7 @@ static int local_send(struct runner *r, const char *id, const struct control_req
 	for (last = &p->waiting; *last; last = &(*last)->next)
 		;
 	*last = w;
+	p->n_waiting++;
 	return 0;
 }
 
@@ -412,22 +539,16 @@ static void local_kill(struct runner *r, const char *id)
 static void kill_stray(struct local *l, const char *id)
 {
 	FD_AUTO dir = place_run(&l->place, id);
-	FD_AUTO fd = dir < 0 ? -1 : openat(dir, "pid", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	FD_AUTO sock = -1;
-	char text[16] = "";
-	long pid;
+	FD_AUTO sock = -1, pidfd = -1;
+	pid_t pid;
+	int ret = dir < 0 ? dir : place_connect(dir, "control", &sock, NULL);
 
 	/* Only where something holds the control socket open; its file names the process. */
-	if (fd < 0 || fd_read_full(fd, text, sizeof(text) - 1) <= 0 ||
-	    place_connect(dir, "control", &sock, NULL))
+	if (ret && ret != -EAGAIN)
 		return;
-	pid = strtol(text, NULL, 10);
-	if (pid > 1 && is_vmm((pid_t)pid)) {
-		FD_AUTO pidfd = pidfd_open((pid_t)pid, 0);
-
-		if (pidfd >= 0 && is_vmm((pid_t)pid))
-			pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-	}
+	pidfd = noted_process(l, id, &pid);
+	if (pidfd >= 0)
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 
 static void local_clean(struct runner *r, const char *id)

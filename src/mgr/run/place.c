@@ -20,6 +20,7 @@
 
 static int open_folder(const char *path, int *fd, struct err *e)
 {
+	struct stat st;
 	char vm[4096];
 
 	if (snprintf(vm, sizeof(vm), "%s/vm", path) >= (int)sizeof(vm))
@@ -29,6 +30,14 @@ static int open_folder(const char *path, int *fd, struct err *e)
 	*fd = open(vm, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (*fd < 0)
 		return err_set(e, -errno, "cannot open folder %s: %s", vm, strerror(errno));
+	/* One that was there before may be somebody else's, or open to others. */
+	if (fstat(*fd, &st) || st.st_uid != geteuid() || fchmod(*fd, 0700)) {
+		fd_close(fd);
+		return err_set(e, -EPERM,
+			       "folder %s is not of holmd's own user: remove it, or choose "
+			       "another place",
+			       vm);
+	}
 	return 0;
 }
 

@@ -302,6 +302,13 @@ static void vblk_reset(void *impl)
 
 	b->epoch++;
 	b->starved = 0;
+	/* Their memory is the driver's again. */
+	blk_drop_waiting(b->blk);
+}
+
+static void vblk_quiesce(void *impl, bool on)
+{
+	blk_hold(((struct vblk *)impl)->blk, on);
 }
 
 static void vblk_destroy(void *impl)
@@ -320,6 +327,7 @@ static const struct virtio_dev_ops vblk_ops = {
 	.config_read = vblk_config_read,
 	.queue_run = vblk_run,
 	.reset = vblk_reset,
+	.quiesce = vblk_quiesce,
 	.destroy = vblk_destroy,
 };
 

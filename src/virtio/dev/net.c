@@ -6,7 +6,7 @@
  * in front of each frame (12 bytes, num_buffers included) is handed to the network core as a
  * struct net_hdr. Frames that come are copied into the driver's buffers; with MRG_RXBUF one frame
  * may take several. When no buffer is left, receiving is switched off at the core and on again
- * when the driver has put some.
+ * when the driver has put some. Frames above the port's limit are left in the driver's ring.
  *
  * Limits: one queue pair; the receive filter lets everything through (allowed by 5.1.6.5).
  */
@@ -206,7 +206,12 @@ static bool vnet_rx(void *ctx, const struct net_hdr *h, const struct iovec *iov,
 	return true;
 }
 
-static const struct net_client_ops client_ops = { .rx = vnet_rx };
+static void vnet_tx_ready(void *ctx)
+{
+	virtio_dev_schedule(((struct vnet *)ctx)->dev, QUEUE_TX);
+}
+
+static const struct net_client_ops client_ops = { .rx = vnet_rx, .tx_ready = vnet_tx_ready };
 
 static void run_rx(struct vnet *n)
 {
@@ -262,6 +267,10 @@ static void run_tx(struct vnet *n)
 	int ret;
 
 	for (;;) {
+		/* What the limit does not let go stays in the driver's ring; tx_ready comes back.
+		 */
+		if (!net_tx_ready(n->net))
+			break;
 		ret = virtq_pop(q, &n->tx);
 		if (ret == 0) {
 			virtq_set_notify(q, true);
@@ -351,10 +360,15 @@ static void vnet_quiesce(void *impl, bool on)
 {
 	struct vnet *n = impl;
 
-	if (on)
+	if (on) {
 		set_rx(n, false);
-	else if (virtio_dev_ready(n->dev, QUEUE_RX))
+		return;
+	}
+	if (virtio_dev_ready(n->dev, QUEUE_RX))
 		virtio_dev_schedule(n->dev, QUEUE_RX);
+	/* Of what waited for the limit only the ring knows. */
+	if (virtio_dev_ready(n->dev, QUEUE_TX))
+		virtio_dev_schedule(n->dev, QUEUE_TX);
 }
 
 static void vnet_save(void *impl, struct snap_writer *w)

@@ -6,9 +6,9 @@
 #define HOLM_TESTS_UNIT_MGR_APIENV_H
 
 #include "base/loop.h"
+#include "fakes.h"
 #include "mgr/api/ctx.h"
 #include "mgr/store/digest.h"
-#include "fakes.h"
 
 struct env {
 	struct clock_fake clock;

@@ -108,6 +108,8 @@ struct fake_runner {
 	char spawned[20], killed[20], cleaned[20], purged[20];
 	unsigned n_spawned, n_killed, n_cleaned, n_purged, n_sent;
 	enum control_do sent;
+	uint64_t target; /* of the last request */
+	struct control_request request; /* the last one sent */
 	struct run_spec last; /* its strings are not kept */
 	bool paused;
 	bool alive; /* adopt() finds a process */
@@ -149,6 +151,8 @@ static inline int fake_send(struct runner *r, const char *id UNUSED,
 	if (f->refuse)
 		return err_set(e, f->refuse, "it does not listen");
 	f->sent = q->what;
+	f->target = q->target;
+	f->request = *q;
 	f->n_sent++;
 	f->reply = fn;
 	f->reply_ctx = ctx;

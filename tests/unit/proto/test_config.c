@@ -90,6 +90,9 @@ static void test_refused(void **state)
 		{ "disks", "f,serial=123456789012345678901", -EINVAL, "20" },
 		{ "on_reboot", "maybe", -EINVAL, "maybe" },
 		{ "sandbox", "no", -EINVAL, "no" },
+		{ "io_limit", "fast", -EINVAL, "io_limit 'fast'" },
+		{ "io_limit", "1025T", -ERANGE, "1024T" },
+		{ "net_limit", "-1", -EINVAL, "net_limit" },
 		{ "kernel", "", -EINVAL, "empty" },
 		{ "engine", "", -EINVAL, "auto" },
 		{ "devices", "", -EINVAL, "empty" },
@@ -138,6 +141,8 @@ static void test_values(void **state)
 	assert_true(c->disks[0].readonly);
 	must_set(c, "forwards", "0.0.0.0:2222:22");
 	must_set(c, "forwards", "53:53/udp");
+	must_set(c, "io_limit", "10M");
+	must_set(c, "net_limit", "0");
 	assert_int_equal(c->forwards[0].host_addr, 0);
 	assert_int_equal(c->forwards[0].host_port, 2222);
 	assert_int_equal(c->forwards[0].guest_port, 22);
@@ -199,6 +204,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(copy.start_ns, 12345);
 	assert_memory_equal(copy.mac, "\x52\x54\x0a\x12\x34\x56", 6);
 	assert_true(copy.paused);
+	assert_true(copy.memory_merge);
 	assert_int_equal(copy.tap_fd, 8);
 	vm_config_free(&copy);
 }

@@ -23,12 +23,19 @@ static void requests_round_trip(void **state UNUSED)
 			a.target = 1ull << 40;
 		if (a.what == CONTROL_PUBLISH || a.what == CONTROL_UNPUBLISH)
 			memcpy(a.forward, "8080:80", 8);
+		if (a.what == CONTROL_LIMITS) {
+			a.net_given = true;
+			a.net = CONTROL_LIMIT_MAX;
+		}
 		text = control_request_encode(&a);
 		assert_int_equal(control_request_decode(&b, text, strlen(text), NULL), 0);
 		assert_int_equal(b.id, a.id);
 		assert_int_equal(b.what, a.what);
 		assert_int_equal(b.target, a.target);
 		assert_string_equal(b.forward, a.forward);
+		assert_false(b.io_given);
+		assert_int_equal(b.net_given, a.net_given);
+		assert_int_equal(b.net, a.net);
 	}
 }
 
@@ -56,6 +63,10 @@ static void bad_requests(void **state UNUSED)
 		{ "{\"id\":3,\"do\":\"dance\"}", -EOPNOTSUPP, "dance", 3 },
 		{ "{\"id\":3,\"do\":\"stats\",\"deep\":true}", -EINVAL, "'deep'", 3 },
 		{ "{\"id\":3,\"do\":\"pause\",\"target\":1}", -EINVAL, "'target'", 3 },
+		{ "{\"id\":3,\"do\":\"limits\"}", -EINVAL, "'io'", 3 },
+		{ "{\"id\":3,\"do\":\"limits\",\"io\":1,\"net\":-1}", -ERANGE, "'net'", 3 },
+		{ "{\"id\":3,\"do\":\"limits\",\"io\":1125899906842625}", -ERANGE, "'io'", 3 },
+		{ "{\"id\":3,\"do\":\"pause\",\"io\":1}", -EINVAL, "'io'", 3 },
 		{ "{\"id\":3,\"do\":\"balloon\"}", -EINVAL, "'target'", 3 },
 		{ "{\"id\":3,\"do\":\"balloon\",\"target\":-1}", -ERANGE, "'target'", 3 },
 		{ "{\"id\":3,\"do\":\"balloon\",\"target\":1.5}", -EINVAL, "'target'", 3 },

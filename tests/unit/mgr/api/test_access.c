@@ -79,7 +79,8 @@ static const struct entry {
 	{ "GET /v1/networks/{network}/leases", "/v1/networks/net/leases", NULL, ANYWHERE,
 	  L_VIEWER },
 	{ "GET /v1/pools", "/v1/pools", NULL, ANYWHERE, L_VIEWER },
-	{ "POST /v1/pools", "/v1/pools", "{\"name\":\"p\",\"path\":\"/p\"}", HOST, L_ADMIN },
+	{ "POST /v1/pools", "/v1/pools", "{\"name\":\"p\",\"path\":\"/proc/none/p\"}", HOST,
+	  L_ADMIN },
 	{ "GET /v1/pools/{pool}", "/v1/pools/pool", NULL, ANYWHERE, L_VIEWER },
 	{ "DELETE /v1/pools/{pool}", "/v1/pools/pool", NULL, HOST, L_ADMIN },
 	{ "GET /v1/volumes", "/v1/volumes", NULL, ANYWHERE, L_VIEWER },
@@ -226,6 +227,7 @@ static void open_world(struct world *w)
 
 static void close_world(struct world *w)
 {
+	stock_close(&w->stock);
 	runner_local_destroy(w->local);
 	env_close(&w->v);
 }

@@ -154,7 +154,7 @@ static void exchange(struct rig *t)
 
 static void with_backend(struct rig *t, struct net_backend *b, const char *name)
 {
-	assert_int_equal(net_create(&t->net, b, NULL), 0);
+	assert_int_equal(net_create(&t->net, b, t->loop, NULL), 0);
 	net_set_client(t->net, &client_ops, t);
 	net_rx_enable(t->net, true);
 	bring_up(name);

@@ -69,7 +69,7 @@ static void setup_with(struct rig *t, const struct net_forward *f, unsigned n)
 	assert_int_equal(loop_create(&t->loop, &clock_host, NULL), 0);
 	if (net_user_open(&b, &cfg, t->loop, &e))
 		fail_msg("%s", e.msg);
-	assert_int_equal(net_create(&t->net, b, NULL), 0);
+	assert_int_equal(net_create(&t->net, b, t->loop, NULL), 0);
 	net_set_client(t->net, &client_ops, t);
 	net_set_offloads(t->net, NET_OFF_CSUM);
 	net_rx_enable(t->net, true);
