@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define BALLOON_KEEP_MIN (16ull << 20)
+#define DRAIN_MAX_NS	 (30 * CLOCK_NS_PER_SEC)
 
 int machine_add_dev(struct machine *m, const struct dev_ops *ops, void *impl, const char *name,
 		    struct err *e)
@@ -369,6 +370,41 @@ static void quiesce(struct machine *m, bool on)
 			m->devs[i].ops->quiesce(m->devs[i].impl, on);
 }
 
+static bool disks_busy(struct machine *m)
+{
+	bool busy = false;
+
+	loop_lock(m->loop);
+	for (unsigned i = 0; i < m->config->n_disks; i++)
+		busy |= blk_in_flight(m->blks[i]) != 0;
+	loop_unlock(m->loop);
+	return busy;
+}
+
+/*
+ * Before the guest's memory is cleared or given back, the disks are to be done with it: a write
+ * that the host has begun would else store what is there by then. What waits for the limit has
+ * not begun and is dropped, as by a power cut. All vCPUs wait at the gate, the loop is ours.
+ */
+static void drain_disks(struct machine *m)
+{
+	uint64_t by = clock_monotonic_ns() + DRAIN_MAX_NS;
+
+	loop_lock(m->loop);
+	quiesce(m, true);
+	for (unsigned i = 0; i < m->config->n_disks; i++)
+		blk_drop_waiting(m->blks[i]);
+	loop_unlock(m->loop);
+	while (disks_busy(m)) {
+		if (clock_monotonic_ns() > by) {
+			log_line(LOG_ERROR, "machine", "the host does not end the disks' I/O");
+			return;
+		}
+		if (loop_poll(m->loop, 100) < 0)
+			return;
+	}
+}
+
 /* As after power-on; all vCPUs wait at the gate. */
 static int reset(struct machine *m)
 {
@@ -490,6 +526,7 @@ int machine_run(struct machine *m)
 		}
 		vcpus_ask_pause(&m->vcpus);
 		vcpus_wait_paused(&m->vcpus);
+		drain_disks(m);
 		if (ended(m, end))
 			break;
 		log_line(LOG_INFO, "machine", "the guest reboots");

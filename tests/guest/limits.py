@@ -150,6 +150,27 @@ def test_reset_and_quit(vm, c, g):
     check('quit while requests wait', code == 20, code)
 
 
+def test_quit_while_busy():
+    """Without a limit: what the host has begun is waited for."""
+    vm = VM('busy', disks=[DISK])
+    g = Guest(vm)
+    g.w.wait('READY', 30)
+    for _ in range(4):
+        g.begin('sh -c "while :; do dd if=/dev/zero of=/dev/vda bs=1M count=32 oflag=direct; '
+                'done" &')
+    g.took(1)
+    c = vm.control()
+    c.do('reset')
+    check('reset of a busy disk', g.w.wait('READY', 30), g.w.text)
+    for _ in range(4):
+        g.begin('sh -c "while :; do dd if=/dev/zero of=/dev/vda bs=1M count=32 oflag=direct; '
+                'done" &')
+    g.took(1)
+    c.do('quit')
+    code = vm.end()
+    check('quit with a busy disk', code == 20, code)
+
+
 def main():
     with open(DISK, 'wb') as f:
         f.truncate(32 * MIB)
@@ -162,6 +183,7 @@ def main():
         test_io(c, g)
         test_net(c, g)
         test_reset_and_quit(vm, c, g)
+        test_quit_while_busy()
     finally:
         vm.process.kill()
 

@@ -49,5 +49,7 @@ reset while requests wait
 and its disk works
 reads wait
 quit while requests wait
+reset of a busy disk
+quit with a busy disk
 END
 tap_done

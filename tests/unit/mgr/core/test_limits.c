@@ -147,16 +147,15 @@ static void capacity_is_divided_by_shares(void **state UNUSED)
 		change(&t, i, body);
 		start(&t, i);
 	}
-	/* Two rounds, which are two seconds, from whatever was. */
 	seconds(&t, 2, all);
-	seconds(&t, 10, all);
 	for (unsigned i = 0; i < N; i++)
 		near(t.vm[i]->told.net, (10u << i) * MIB);
 	/* Who is alone gets what the others do not want, and they can begin. */
 	seconds(&t, 3, one);
 	assert_true(t.vm[0]->told.net > 35 * MIB);
 	assert_true(t.vm[2]->told.net > MIB);
-	seconds(&t, 12, all);
+	/* A second of wanting more is enough. */
+	seconds(&t, 1, all);
 	near(t.vm[2]->told.net, 40 * MIB);
 	/* Limits and reservations hold. */
 	change(&t, 2, "{\"resources\":{\"net\":{\"limit\":\"5M\"}}}");
