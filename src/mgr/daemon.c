@@ -12,6 +12,7 @@
 #include "base/loop.h"
 #include "mgr/api/ctx.h"
 #include "mgr/api/http.h"
+#include "mgr/boot.h"
 #include "mgr/core/manager.h"
 #include "mgr/hostside.h"
 #include "mgr/monitor.h"
@@ -201,6 +202,7 @@ static int open_manager(struct daemon *d, struct err *e)
 		.people = d->people,
 		.host = &hostside_ops,
 		.host_ctx = &d->host,
+		.booted = boot_is_first(d->o->run_dir),
 	};
 	mgr_init(&d->mgr, &room);
 	d->mgr_there = true;
@@ -217,9 +219,11 @@ static int open_manager(struct daemon *d, struct err *e)
 	d->monitor = (struct monitor) { .mgr = &d->mgr, .history = d->history };
 	monitor_start(&d->monitor);
 	ret = mgr_recover(&d->mgr, e);
-	if (!ret)
-		groups_sweep(&d->host.groups);
-	return ret;
+	if (ret)
+		return ret;
+	boot_note(d->o->run_dir);
+	groups_sweep(&d->host.groups);
+	return 0;
 }
 
 static gid_t socket_group(const struct options *o)

@@ -73,13 +73,14 @@ struct mgr_host_ops {
 };
 
 struct mgr {
-	struct loop *loop;	    /* borrowed */
-	const struct clock *clock;  /* the loop's */
-	struct store *store;	    /* borrowed */
-	struct runner *runner;	    /* borrowed */
-	struct people *people;	    /* borrowed */
+	struct loop *loop;		 /* borrowed */
+	const struct clock *clock;	 /* the loop's */
+	struct store *store;		 /* borrowed */
+	struct runner *runner;		 /* borrowed */
+	struct people *people;		 /* borrowed */
 	const struct mgr_host_ops *host; /* NULL: a bare one, as in tests */
 	void *host_ctx;
+	bool booted; /* mgr_recover() is the first since the host's boot: autostart counts */
 
 	struct vm **vms; /* sorted by name, then id */
 	size_t n_vms, cap_vms;

@@ -165,8 +165,8 @@ void mgr_request_failed(struct mgr *m, struct vm *vm, const char *why)
 
 void mgr_request_done(struct mgr *m, struct vm *vm)
 {
-	if (!vm->op || (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME &&
-			vm->goal != VM_DO_RESET))
+	if (!vm->op ||
+	    (vm->goal != VM_DO_PAUSE && vm->goal != VM_DO_RESUME && vm->goal != VM_DO_RESET))
 		return;
 	op_end(&m->ops, vm->op, OP_DONE, NULL, NULL);
 	vm->op = NULL;
@@ -307,35 +307,49 @@ const struct runner_client mgr_runner_client = {
 	.ended = on_ended,
 };
 
-/* One VM after the start of holmd. */
-static void recover_one(struct mgr *m, struct vm *vm)
+/* One that has, or had, a process. */
+static void recover_running(struct mgr *m, struct vm *vm)
 {
 	struct run_end end = { .end = "killed", .code = 137 };
 	struct err e = { 0 };
 	int ret;
 
-	if (vm_state_has_process(vm->life.state)) {
-		ret = m->runner->ops->adopt(m->runner, vm->id, &end, &e);
-		if (!ret)
-			return;
-		if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) &&
-		    !vm->life.run.pid && ret == -ESRCH) {
-			/* Asked for, acknowledged, not begun. */
-			clean(m, vm);
-			mgr_admit(m, vm);
-			return;
-		}
-		ended(m, vm, &end);
+	ret = m->runner->ops->adopt(m->runner, vm->id, &end, &e);
+	if (!ret)
+		return;
+	if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) && !vm->life.run.pid &&
+	    ret == -ESRCH) {
+		/* Asked for, acknowledged, not begun. */
+		clean(m, vm);
+		mgr_admit(m, vm);
 		return;
 	}
-	m->runner->ops->clean(m->runner, vm->id);
-	if (vm->life.state == VM_DELETED || vm->life.state == VM_SUSPENDED)
+	if (m->booted && !end.message && !strcmp(end.end, "killed"))
+		end.message = "the host went down while it ran";
+	ended(m, vm, &end);
+}
+
+/* One VM after the start of holmd. */
+static void recover_one(struct mgr *m, struct vm *vm)
+{
+	bool ran = vm_state_has_process(vm->life.state), start;
+
+	if (ran)
+		recover_running(m, vm);
+	else
+		m->runner->ops->clean(m->runner, vm->id);
+	if (vm_state_has_process(vm->life.state) || vm->life.state == VM_DELETED ||
+	    vm->life.state == VM_SUSPENDED)
 		return;
-	if (vm->autostart ||
-	    (vm->life.state != VM_CREATED &&
-	     (vm->restart == VM_RESTART_ALWAYS ||
-	      restart_wanted(vm, vm->life.state == VM_CRASHED))))
-		mgr_verb_self(m, vm, VM_DO_START, "started with the host");
+	start = m->booted && vm->autostart;
+	/* One that ran just now has been looked at by ended(). */
+	if (!ran && vm->life.state != VM_CREATED &&
+	    (vm->restart == VM_RESTART_ALWAYS || restart_wanted(vm, vm->life.state == VM_CRASHED)))
+		start = true;
+	if (!start)
+		return;
+	loop_timer_disarm(&vm->backoff);
+	mgr_verb_self(m, vm, VM_DO_START, "started with the host");
 }
 
 void mgr_recover_lives(struct mgr *m)

@@ -42,7 +42,8 @@ static const char *create(struct env *v, const char *name, const char *more)
 	char body[512];
 
 	snprintf(body, sizeof(body),
-		 "{\"name\":\"%s\",\"config\":{\"kernel\":\"/k\",\"memory\":\"1G\"}%s}", name, more);
+		 "{\"name\":\"%s\",\"config\":{\"kernel\":\"/k\",\"memory\":\"1G\"}%s}", name,
+		 more);
 	assert_int_equal(env_call(v, "POST", "/v1/vms", body), 201);
 	snprintf(id, sizeof(id), "%s", env_text(v, "id"));
 	return id;
@@ -278,7 +279,7 @@ static void test_slices(void **state)
 	assert_int_equal(v->runner.n_spawned, 2);
 }
 
-static void again(struct env *v)
+static void again_after(struct env *v, bool booted)
 {
 	mgr_fini(&v->mgr);
 	v->mgr = (struct mgr) {
@@ -286,9 +287,15 @@ static void again(struct env *v)
 		.store = &v->store.store,
 		.runner = &v->runner.runner,
 		.people = v->people,
+		.booted = booted,
 	};
 	mgr_init(&v->mgr, &(struct sched_size) { .cpu = 4000, .memory = 8ull << 30 });
 	assert_int_equal(mgr_recover(&v->mgr, NULL), 0);
+}
+
+static void again(struct env *v)
+{
+	again_after(v, false);
 }
 
 static void test_recover(void **state)
@@ -323,10 +330,32 @@ static void test_autostart(void **state)
 
 	create(v, "auto", ",\"autostart\":true");
 	create(v, "plain", "");
+	/* It is the host's start that counts, not the manager's. */
 	again(v);
+	assert_int_equal(v->runner.n_spawned, 0);
+	assert_int_equal(vm_of(v, "auto")->life.state, VM_CREATED);
+	again_after(v, true);
 	assert_int_equal(v->runner.n_spawned, 1);
 	assert_int_equal(vm_of(v, "auto")->life.state, VM_STARTING);
 	assert_int_equal(vm_of(v, "plain")->life.state, VM_CREATED);
+}
+
+/* Both ran when the host went down. */
+static void test_autostart_ran(void **state)
+{
+	struct env *v = *state;
+
+	env_put_vm(v, "0000000000000001", "auto", "running");
+	env_put_vm(v, "0000000000000002", "plain", "running");
+	v->runner.alive = true;
+	again(v);
+	assert_int_equal(env_call(v, "PATCH", "/v1/vms/auto", "{\"autostart\":true}"), 200);
+	v->runner.alive = false;
+	again_after(v, true);
+	assert_int_equal(v->runner.n_spawned, 1);
+	assert_int_equal(vm_of(v, "auto")->life.state, VM_STARTING);
+	assert_int_equal(vm_of(v, "plain")->life.state, VM_CRASHED);
+	assert_string_equal(vm_of(v, "plain")->life.reason, "the host went down while it ran");
 }
 
 /* A store that fails when a process reports: memory is right, and the record follows. */
@@ -395,7 +424,8 @@ static void test_tags(void **state)
 	struct env *v = *state;
 
 	create(v, "a", "");
-	assert_int_equal(env_call(v, "PATCH", "/v1/vms/a", "{\"config\":{\"memory\":\"2G\"}}"), 200);
+	assert_int_equal(env_call(v, "PATCH", "/v1/vms/a", "{\"config\":{\"memory\":\"2G\"}}"),
+			 200);
 	assert_int_equal(vm_of(v, "a")->config.memory, 2ull << 30);
 	assert_string_equal(vm_of(v, "a")->config.kernel, "/k");
 	assert_int_equal(env_call(v, "PATCH", "/v1/vms/a", "{\"config\":{\"memory\":null}}"), 200);
@@ -409,10 +439,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
-		TEST(test_operation), TEST(test_start_fails), TEST(test_force),
-		TEST(test_reboot),    TEST(test_restart),     TEST(test_admission),
-		TEST(test_slices),    TEST(test_recover),     TEST(test_autostart),
-		TEST(test_late_write), TEST(test_names),      TEST(test_tags),
+		TEST(test_operation),	  TEST(test_start_fails), TEST(test_force),
+		TEST(test_reboot),	  TEST(test_restart),	  TEST(test_admission),
+		TEST(test_slices),	  TEST(test_recover),	  TEST(test_autostart),
+		TEST(test_autostart_ran), TEST(test_late_write),  TEST(test_names),
+		TEST(test_tags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
