@@ -211,6 +211,7 @@ static int open_manager(struct daemon *d, struct err *e)
 		.store = d->store,
 		.mgr = &d->mgr,
 		.monitor = &d->monitor,
+		.groups = { .beside = d->o->vms_unit },
 	};
 	ret = hostside_open(&d->host, d->o->run_dir, d->o->state_dir, e);
 	if (ret)

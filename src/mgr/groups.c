@@ -7,11 +7,18 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BASE_NAME "holm"
-#define LOOK_NS	  (200 * CLOCK_NS_PER_MS)
+#define BASE_NAME     "holm"
+#define SYSTEM_RUN    "/run/holm"
+#define BASE_NAME_MAX 32
+#define LOOK_NS	      (200 * CLOCK_NS_PER_MS)
+
+/* What holm-vmm takes at most beside the guest's memory; the soft engine's code is most of it. */
+#define VMM_ROOM      (128ull << 20)
+#define VMM_VCPU_ROOM (96ull << 20)
 
 /* "web/team/ID": the project, those above it before it, and the VM. */
 static int path_of(const struct groups *g, const struct vm *vm, char buf[CGROUP_PATH_MAX])
@@ -20,9 +27,8 @@ static int path_of(const struct groups *g, const struct vm *vm, char buf[CGROUP_
 	const struct project *x = people_project(g->mgr->people, vm->project);
 	size_t n = 0, at = 0;
 
-	for (; x && n < ARRAY_SIZE(chain); x = x->parent[0] ? people_project(g->mgr->people,
-									      x->parent)
-							    : NULL)
+	for (; x && n < ARRAY_SIZE(chain);
+	     x = x->parent[0] ? people_project(g->mgr->people, x->parent) : NULL)
 		chain[n++] = x;
 	buf[0] = '\0';
 	while (n--) {
@@ -80,17 +86,42 @@ static void on_sweep(void *arg)
 	groups_sweep(arg);
 }
 
-void groups_open(struct groups *g)
+/* "holm" is the host's manager's; of another, behind it a hash (FNV-1a) of its own place. */
+static void base_name(char buf[BASE_NAME_MAX], const char *run_dir)
 {
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (const char *p = run_dir; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
+	if (strcmp(run_dir, SYSTEM_RUN) != 0)
+		snprintf(buf, BASE_NAME_MAX, BASE_NAME "-%016" PRIx64, hash);
+	else
+		snprintf(buf, BASE_NAME_MAX, BASE_NAME);
+}
+
+void groups_open(struct groups *g, const char *run_dir)
+{
+	char name[BASE_NAME_MAX];
+	const struct cgroup_env env = {
+		.root = "",
+		.name = name,
+		.beside = g->beside,
+		.place = CGROUP_AUTO,
+	};
 	struct err e = { 0 };
 
+	base_name(name, run_dir);
 	loop_timer_init(&g->sweep, g->mgr->loop, on_sweep, g);
-	if (cgroups_open(&g->cg, "", BASE_NAME, CGROUP_AUTO, &e)) {
+	if (cgroups_open(&g->cg, &env, &e)) {
 		g->cg = NULL;
 		log_line(LOG_WARN, "groups", "no control groups: %s", e.msg);
-	} else if (cgroups_missing(g->cg)[0]) {
-		log_line(LOG_INFO, "groups", "not there: %s", cgroups_missing(g->cg));
+		return;
 	}
+	if (cgroups_where(g->cg, CGROUP_CPU)[0])
+		log_line(LOG_INFO, "groups", "those of VMs are below %s",
+			 cgroups_where(g->cg, CGROUP_CPU));
+	if (cgroups_missing(g->cg)[0])
+		log_line(LOG_INFO, "groups", "not there: %s", cgroups_missing(g->cg));
 }
 
 void groups_close(struct groups *g)
@@ -134,6 +165,8 @@ void groups_set(struct groups *g, const struct vm *vm)
 
 	if (!g->cg || path_of(g, vm, path))
 		return;
+	if (mem->limit)
+		l.memory_limit = mem->limit + VMM_ROOM + vm->config.cpus * VMM_VCPU_ROOM;
 	l.cpu_weight = weight_of(g, vm);
 	if (vm->policy == ALLOC_FIXED && !l.cpu_limit)
 		l.cpu_limit = vm->config.cpus * 1000ull + 100;

@@ -22,16 +22,20 @@
 #define GROUPS_LEAVING 64 /* groups that wait for their processes' end at once */
 
 struct groups {
-	struct mgr *mgr;	   /* borrowed */
-	struct cgroups *cg;	   /* NULL: none at all */
-	unsigned missing;	   /* bits that have been complained of */
-	struct loop_timer sweep;   /* removes those whose processes have not ended yet */
+	struct mgr *mgr;	 /* borrowed */
+	const char *beside;	 /* see struct cgroup_env */
+	struct cgroups *cg;	 /* NULL: none at all */
+	unsigned missing;	 /* bits that have been complained of */
+	struct loop_timer sweep; /* removes those whose processes have not ended yet */
 	char leaving[GROUPS_LEAVING][CGROUP_PATH_MAX];
 	unsigned n_leaving;
 };
 
-/** groups_open() - @g zeroed but for mgr. Never fails: without groups VMs run unbounded. */
-void groups_open(struct groups *g);
+/** groups_open() - @g zeroed but for mgr and beside. @run_dir tells managers of one host apart:
+ * each has groups of its own, and removes none of another's. Never fails: without groups VMs run
+ * unbounded.
+ */
+void groups_open(struct groups *g, const char *run_dir);
 void groups_close(struct groups *g);
 
 /** groups_make() - before a process is made. */

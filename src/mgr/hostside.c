@@ -148,7 +148,7 @@ static int open_net(struct hostside *h, const char *run_dir, const char *state_d
 int hostside_open(struct hostside *h, const char *run_dir, const char *state_dir, struct err *e)
 {
 	h->groups.mgr = h->mgr;
-	groups_open(&h->groups);
+	groups_open(&h->groups, run_dir);
 	return open_net(h, run_dir, state_dir, e);
 }
 

@@ -14,7 +14,8 @@
 #define IDLE_S 60
 
 enum { OPT_RUN = 256, OPT_STATE, OPT_SOCKET, OPT_GROUP, OPT_LISTEN, OPT_CERT, OPT_KEY, OPT_CA,
-       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM };
+       OPT_LOG, OPT_IDLE, OPT_OVERCOMMIT, OPT_USER, OPT_SYSTEM, OPT_VMM,
+       OPT_VMS_UNIT };
 
 static const struct option table[] = {
 	{ "user", no_argument, NULL, OPT_USER },
@@ -31,6 +32,7 @@ static const struct option table[] = {
 	{ "idle", required_argument, NULL, OPT_IDLE },
 	{ "overcommit", required_argument, NULL, OPT_OVERCOMMIT },
 	{ "vmm", required_argument, NULL, OPT_VMM },
+	{ "vms-unit", required_argument, NULL, OPT_VMS_UNIT },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -53,6 +55,8 @@ void options_help(void)
 	     "  --overcommit N      memory that all running VMs may have, in per cent of the\n"
 	     "                      host's; 100 by default\n"
 	     "  --vmm FILE          holm-vmm, by default the one beside holmd\n"
+	     "  --vms-unit UNIT     systemd unit beside our own whose control group the VMs\n"
+	     "                      go into, so that they are no part of ours\n"
 	     "  --log FILE          append messages to FILE instead of standard error\n"
 	     "  --help, --version");
 }
@@ -130,6 +134,11 @@ static int take(struct options *o, int opt, char *value, struct err *e)
 		return 0;
 	case OPT_CA:
 		o->client_ca = value;
+		return 0;
+	case OPT_VMS_UNIT:
+		if (!value[0] || value[0] == '.' || strchr(value, '/') || strlen(value) > 255)
+			return err_set(e, -EINVAL, "--vms-unit '%.80s' is no unit's name", value);
+		o->vms_unit = value;
 		return 0;
 	case OPT_LOG:
 		o->log = value;

@@ -22,6 +22,7 @@ struct options {
 	const char *listen_host;    /* TCP with TLS; NULL: none */
 	uint16_t listen_port;
 	const char *cert, *key, *client_ca;
+	const char *vms_unit; /* group of the VMs beside our own; NULL: none */
 	const char *log;      /* NULL: stderr */
 	unsigned idle_s;      /* end after so long without VMs and clients; 0: never */
 	unsigned overcommit;  /* memory of all running VMs, per cent of the host's */

@@ -33,8 +33,7 @@ static_assert(ARRAY_SIZE(names) == CGROUP_CTL_COUNT, "a name for each");
 
 /* What cgroups_open() reads from. */
 struct search {
-	const char *root, *name;
-	enum cgroup_place place;
+	const struct cgroup_env *env;
 	char *own; /* /proc/self/cgroup */
 	char reasons[CGROUP_REAL_CTLS][160];
 };
@@ -49,6 +48,12 @@ unsigned cgroups_version(const struct cgroups *g, enum cgroup_ctl ctl)
 {
 	BUG_ON((unsigned)ctl >= CGROUP_REAL_CTLS);
 	return g->by_ctl[ctl] ? g->by_ctl[ctl]->version : 0;
+}
+
+const char *cgroups_where(const struct cgroups *g, enum cgroup_ctl ctl)
+{
+	BUG_ON((unsigned)ctl >= CGROUP_REAL_CTLS);
+	return g->by_ctl[ctl] ? g->by_ctl[ctl]->path : "";
 }
 
 const char *cgroups_missing(const struct cgroups *g)
@@ -151,16 +156,52 @@ static void inherit_cpuset(int parent, int dir)
 	}
 }
 
-/* Leave @own to our groups: version 2 wants no processes in it. */
-static void move_to_leaf(int own)
+/* Leave @group to our groups: version 2 wants no processes in it. @pids: one a line. */
+static void move_to_leaf(int group, const char *pids)
 {
 	bool made;
-	FD_AUTO leaf = dir_make(own, "manager", &made);
+	FD_AUTO leaf = dir_make(group, "manager", &made);
+	char pid[16];
+
+	for (size_t n; leaf >= 0 && (n = strcspn(pids, "\n")); pids += n + (pids[n] == '\n')) {
+		snprintf(pid, sizeof(pid), "%.*s", (int)n, pids);
+		if (kfile_write(leaf, "cgroup.procs", pid))
+			continue; /* enabling fails then, and is told */
+	}
+}
+
+static void move_self(int own)
+{
 	char pid[16];
 
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (leaf >= 0 && kfile_write(leaf, "cgroup.procs", pid))
-		return; /* enabling fails then, and is told */
+	move_to_leaf(own, pid);
+}
+
+static void move_all(int group)
+{
+	char pids[4096];
+
+	if (kfile_read(group, "cgroup.procs", pids, sizeof(pids)) > 0)
+		move_to_leaf(group, pids);
+}
+
+/* @at, the own group's path with @own at its end, becomes that of @beside. False: it is not there.
+ */
+static bool go_beside(char *at, size_t len, const char *own, const char *beside)
+{
+	char path[400];
+	size_t keep;
+	int n;
+
+	if (!*own)
+		return false;
+	keep = (size_t)(strrchr(at, '/') - at);
+	n = snprintf(path, sizeof(path), "%.*s/%s", (int)keep, at, beside);
+	if (n < 0 || (size_t)n >= MIN(sizeof(path), len) || access(path, W_OK))
+		return false;
+	memcpy(at, path, (size_t)n + 1);
+	return true;
 }
 
 static void blame(struct search *s, unsigned ctls, const char *why)
@@ -178,7 +219,7 @@ static void add_hier(struct cgroups *g, struct search *s, unsigned version, unsi
 	char own[512], at[400], why[160];
 	const char *rel = own;
 	FD_AUTO parent = -1;
-	bool below, made;
+	bool below, beside = false, made;
 	int fd, n;
 
 	own_group(s, version == 2 ? NULL : names[__builtin_ctz(ctls)][0], own, sizeof(own));
@@ -187,12 +228,14 @@ static void add_hier(struct cgroups *g, struct search *s, unsigned version, unsi
 		rel += strlen(mount_root);
 	if (!strcmp(rel, "/") || strstr(rel, "/.."))
 		rel = "";
-	n = snprintf(at, sizeof(at), "%s%s%s", s->root, mount, rel);
-	below = s->place == CGROUP_OWN;
-	if (s->place == CGROUP_AUTO)
+	n = snprintf(at, sizeof(at), "%s%s%s", s->env->root, mount, rel);
+	below = s->env->place == CGROUP_OWN;
+	if (s->env->place == CGROUP_AUTO)
 		below = geteuid() != 0 || (version == 2 && is_delegated(at));
-	if (!below)
-		n = snprintf(at, sizeof(at), "%s%s", s->root, mount);
+	if (version == 2 && s->env->beside && n > 0 && (size_t)n < sizeof(at))
+		beside = go_beside(at, sizeof(at), rel, s->env->beside);
+	if (!below && !beside)
+		n = snprintf(at, sizeof(at), "%s%s", s->env->root, mount);
 	if (n < 0 || (size_t)n >= sizeof(at)) {
 		blame(s, ctls, "its path is too long");
 		return;
@@ -200,19 +243,21 @@ static void add_hier(struct cgroups *g, struct search *s, unsigned version, unsi
 	parent = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	fd = parent < 0 ? -errno : 0;
 	if (!fd && version == 2) {
-		if (below && *rel)
-			move_to_leaf(parent);
+		if (beside)
+			move_all(parent);
+		else if (below && *rel)
+			move_self(parent);
 		enable_below(parent, ctls);
 	}
 	if (!fd)
-		fd = dir_make(parent, s->name, &made);
+		fd = dir_make(parent, s->env->name, &made);
 	if (fd < 0) {
-		snprintf(why, sizeof(why), "%.80s/%.20s: %s", at, s->name, strerror(-fd));
+		snprintf(why, sizeof(why), "%.80s/%.20s: %s", at, s->env->name, strerror(-fd));
 		blame(s, ctls, why);
 		return;
 	}
 	*h = (struct cgroup_hier) { .version = version, .ctls = ctls, .base = fd };
-	snprintf(h->path, sizeof(h->path), "%s/%s", at, s->name);
+	snprintf(h->path, sizeof(h->path), "%s/%s", at, s->env->name);
 	if (version == 1 && (ctls & CGROUP_BIT(CGROUP_CPUSET)))
 		inherit_cpuset(parent, fd);
 	g->n_hier++;
@@ -241,7 +286,7 @@ static unsigned mount_ctls(const struct cgroups *g, const struct search *s, unsi
 	unsigned ctls = 0;
 
 	if (version == 2) {
-		snprintf(path, sizeof(path), "%s%s/cgroup.controllers", s->root, mount);
+		snprintf(path, sizeof(path), "%s%s/cgroup.controllers", s->env->root, mount);
 		if (kfile_read(AT_FDCWD, path, have, sizeof(have)) < 0)
 			return 0;
 	}
@@ -295,21 +340,20 @@ static void tell_missing(struct cgroups *g, const struct search *s)
 	}
 }
 
-int cgroups_open(struct cgroups **out, const char *root, const char *name, enum cgroup_place place,
-		 struct err *e)
+int cgroups_open(struct cgroups **out, const struct cgroup_env *env, struct err *e)
 {
-	struct search s = { .root = root, .name = name, .place = place };
+	struct search s = { .env = env };
 	MEM_AUTO struct cgroups *g = calloc(1, sizeof(*g));
 	MEM_AUTO char *mounts = malloc(MOUNTS_MAX), *own = malloc(MOUNTS_MAX);
 	char path[512];
 
 	if (!g || !mounts || !own)
 		return err_set(e, -ENOMEM, "no memory for the control groups");
-	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+	snprintf(path, sizeof(path), "%s/proc/self/cgroup", env->root);
 	if (kfile_read(AT_FDCWD, path, own, MOUNTS_MAX) < 0)
 		own[0] = '\0';
 	s.own = own;
-	snprintf(path, sizeof(path), "%s/proc/self/mountinfo", root);
+	snprintf(path, sizeof(path), "%s/proc/self/mountinfo", env->root);
 	if (kfile_read(AT_FDCWD, path, mounts, MOUNTS_MAX) < 0)
 		mounts[0] = '\0';
 	for (char *line = mounts, *end; line; line = end) {

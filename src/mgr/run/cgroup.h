@@ -9,9 +9,12 @@
  * and tell ours in a search for orphans. A VM's path is given as "PROJECT/ID", a project's with a
  * slash at its end: "PROJECT/".
  *
- * The base group is NAME at the hierarchy's top, or below this process's own group where that is
- * delegated to it (a unit with Delegate=yes). Version 2 does not let a group with processes have
- * controlled subgroups, so in the latter case this process moves into a leaf of its own.
+ * The base group is NAME at the hierarchy's top; or below this process's own group where that is
+ * delegated to it (a unit with Delegate=yes); or below a group beside the own one that is named by
+ * the caller: a unit of its own for the VMs. Version 2 does not let a group with processes have
+ * controlled subgroups, so in the second case this process moves into a leaf of its own, and in
+ * the third what is in that group is moved into one. The second does not suit a service whose VMs
+ * outlive it: systemd could put no process of the next one into the divided group.
  *
  * A controller that is missing, or that this process has no rights to, is no error: every
  * function does what it can with the rest. What is missing is told by cgroups_missing() once, and
@@ -59,6 +62,14 @@ struct cgroup_io {
 	uint64_t read_bps, write_bps; /* bytes a second; 0: no limit */
 };
 
+/** Where cgroups_open() looks and makes. */
+struct cgroup_env {
+	const char *root;   /* "" for the host; a folder that stands for / in tests */
+	const char *name;   /* of the base group, "holm" */
+	const char *beside; /* version 2: a group beside the own one, if it is there; or NULL */
+	enum cgroup_place place;
+};
+
 /** What to set; a zero weight, a zero reservation and NULL leave what is there. */
 struct cgroup_limits {
 	unsigned cpu_weight;	  /* 1 to 10000, 100 is usual */
@@ -82,13 +93,10 @@ struct cgroup_usage {
 
 /**
  * cgroups_open() - find what is there and make the base groups.
- * @root: "" for the host; a folder that stands for / in tests
- * @name: of the base group, "holm"
  *
  * Return: 0 also where no controller is to be had; -ENOMEM.
  */
-int cgroups_open(struct cgroups **out, const char *root, const char *name, enum cgroup_place place,
-		 struct err *e) MUST_CHECK;
+int cgroups_open(struct cgroups **out, const struct cgroup_env *env, struct err *e) MUST_CHECK;
 /** cgroups_close() - groups stay; accepts NULL. */
 void cgroups_close(struct cgroups *g);
 
@@ -97,6 +105,8 @@ void cgroups_remove_base(struct cgroups *g);
 
 /** cgroups_version() - 1 or 2; 0: the controller is missing. */
 unsigned cgroups_version(const struct cgroups *g, enum cgroup_ctl ctl);
+/** cgroups_where() - path of the base group that has @ctl; "" where it is missing. */
+const char *cgroups_where(const struct cgroups *g, enum cgroup_ctl ctl);
 /** cgroups_missing() - "io: ..., cpuset: ..." with the reasons; "" where all are there. */
 const char *cgroups_missing(const struct cgroups *g);
 const char *cgroup_ctl_name(enum cgroup_ctl ctl);

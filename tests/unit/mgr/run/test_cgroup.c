@@ -20,10 +20,11 @@
 
 static struct cgroups *open_tree(const struct tree *t, enum cgroup_place place)
 {
+	const struct cgroup_env env = { .root = t->root, .name = "holm", .place = place };
 	struct cgroups *g = NULL;
 	struct err e = { 0 };
 
-	if (cgroups_open(&g, t->root, "holm", place, &e))
+	if (cgroups_open(&g, &env, &e))
 		fail_msg("%s", e.msg);
 	return g;
 }
@@ -191,6 +192,42 @@ static void version_2_delegated(void **state UNUSED)
 	assert_int_equal(cgroup_set(g, "web/sub/1a", &all_limits, &missing, &e), 0);
 	assert_int_equal(missing, CGROUP_BIT(CGROUP_IO) | CGROUP_BIT(CGROUP_CPUSET) |
 					  CGROUP_BIT(CGROUP_MEMORY));
+	cgroups_close(g);
+	tree_remove(&t);
+}
+
+/* A unit of the VMs' own: what holds its group moves into a leaf, we stay where we are. */
+static void version_2_beside(void **state UNUSED)
+{
+#define VMS V2 "/system.slice/holm-vms.service"
+	struct cgroup_env env = { .name = "holm", .beside = "holm-vms.service" };
+	struct cgroups *g = NULL;
+	struct err e = { 0 };
+	struct tree t;
+
+	v2_tree(&t, "cpu memory\n");
+	env.root = t.root;
+	env.place = CGROUP_TOP;
+	/* It does not run: as if it had not been named. */
+	assert_int_equal(cgroups_open(&g, &env, &e), 0);
+	assert_non_null(strstr(cgroups_where(g, CGROUP_CPU), V2 "/holm"));
+	assert_string_equal(cgroups_where(g, CGROUP_IO), "");
+	cgroups_close(g);
+
+	tree_put(&t, OWN "/cgroup.procs", "1\n");
+	tree_put(&t, VMS "/cgroup.controllers", "cpu memory\n");
+	tree_put(&t, VMS "/cgroup.subtree_control", "");
+	tree_put(&t, VMS "/cgroup.procs", "4711\n");
+	tree_put(&t, VMS "/manager/cgroup.procs", "");
+	tree_put(&t, VMS "/holm/cgroup.controllers", "cpu memory\n");
+	tree_put(&t, VMS "/holm/cgroup.subtree_control", "");
+	assert_int_equal(cgroups_open(&g, &env, &e), 0);
+	assert_non_null(strstr(cgroups_where(g, CGROUP_CPU), VMS "/holm"));
+	says(&t, VMS "/manager/cgroup.procs", "4711");
+	says(&t, VMS "/cgroup.subtree_control", "+cpu +memory");
+	assert_false(tree_is_dir(&t, OWN "/manager"));
+	assert_int_equal(cgroup_create(g, "web/1a", &e), 0);
+	assert_true(tree_is_dir(&t, VMS "/holm/p-web/vm-1a"));
 	cgroups_close(g);
 	tree_remove(&t);
 }
@@ -432,18 +469,19 @@ static pid_t busy_child(void)
 
 static void real_groups(void **state UNUSED)
 {
+	char name[32];
+	const struct cgroup_env env = { .root = "", .name = name, .place = CGROUP_AUTO };
 	struct cgroup_limits l = { .cpu_weight = 50, .cpu_limit = 200, .memory_limit = 64 << 20 };
 	uint64_t until = clock_monotonic_ns() + 10 * CLOCK_NS_PER_SEC;
 	struct cgroup_usage u = { 0 };
 	struct err e = { 0 };
 	struct cgroups *g = NULL;
 	unsigned missing = 0;
-	char name[32];
 	pid_t pid;
 	int ret;
 
 	snprintf(name, sizeof(name), "holmtest-%d", (int)getpid());
-	assert_int_equal(cgroups_open(&g, "", name, CGROUP_AUTO, &e), 0);
+	assert_int_equal(cgroups_open(&g, &env, &e), 0);
 	if (!cgroups_version(g, CGROUP_CPU)) {
 		print_message("no groups here: %s\n", cgroups_missing(g));
 		cgroups_close(g);
@@ -485,11 +523,17 @@ static void real_groups(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version_2),	       cmocka_unit_test(version_2_usage),
-		cmocka_unit_test(version_2_delegated), cmocka_unit_test(hybrid),
-		cmocka_unit_test(version_1_io),	       cmocka_unit_test(nothing_mounted),
-		cmocka_unit_test(groups_come_and_go),  cmocka_unit_test(half_made_groups_go),
-		cmocka_unit_test(bad_paths),	       cmocka_unit_test(real_groups),
+		cmocka_unit_test(version_2),
+		cmocka_unit_test(version_2_usage),
+		cmocka_unit_test(version_2_delegated),
+		cmocka_unit_test(version_2_beside),
+		cmocka_unit_test(hybrid),
+		cmocka_unit_test(version_1_io),
+		cmocka_unit_test(nothing_mounted),
+		cmocka_unit_test(groups_come_and_go),
+		cmocka_unit_test(half_made_groups_go),
+		cmocka_unit_test(bad_paths),
+		cmocka_unit_test(real_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
