@@ -72,6 +72,22 @@ static int try_connect(const struct sockaddr_un *addr)
 	return 0;
 }
 
+/* The folders that @path lies in. */
+static int make_folders(char *path, struct err *e)
+{
+	for (char *p = path + 1; (p = strchr(p, '/')); p++) {
+		int ret;
+
+		*p = '\0';
+		ret = mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+		*p = '/';
+		if (ret)
+			return err_set(e, ret, "cannot make a folder for %s: %s", path,
+				       strerror(-ret));
+	}
+	return 0;
+}
+
 /* The log of the user's manager; its folders are made. */
 static int log_path(char *buf, size_t len, struct err *e)
 {
@@ -85,18 +101,11 @@ static int log_path(char *buf, size_t len, struct err *e)
 	if (n < 0 || (size_t)n >= len)
 		return err_set(e, -ENOENT, "cannot tell where the manager's log goes: HOME is %s",
 			       n < 0 ? "not set" : "too long");
-	for (char *p = buf + 1; (p = strchr(p, '/')); p++) {
-		*p = '\0';
-		n = mkdir(buf, 0700);
-		*p = '/';
-		if (n && errno != EEXIST)
-			return err_set(e, -errno, "cannot make a folder for %s: %s", buf,
-				       strerror(errno));
-	}
-	return 0;
+	return make_folders(buf, e);
 }
 
-static NORETURN void run_daemon(const char *program, int log)
+/* It is told where we look for it: its own choice follows other variables. */
+static NORETURN void run_daemon(const char *program, const char *path, int log)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
@@ -104,14 +113,14 @@ static NORETURN void run_daemon(const char *program, int log)
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
 	    dup2(log, STDERR_FILENO) < 0 || chdir("/"))
 		_exit(127);
-	execl(program, "holmd", "--user", (char *)NULL);
+	execl(program, "holmd", "--user", "--socket", path, (char *)NULL);
 	_exit(127);
 }
 
 static int start_daemon(const struct sockaddr_un *addr, struct err *e)
 {
 	uint64_t end = clock_monotonic_ns() + START_NS;
-	char program[4096], log_file[4096];
+	char program[4096], log_file[4096], path[sizeof(addr->sun_path)];
 	FD_AUTO log = -1;
 	bool ended = false;
 	pid_t pid;
@@ -122,7 +131,10 @@ static int start_daemon(const struct sockaddr_un *addr, struct err *e)
 			       "no manager listens on %.100s and there is no holmd beside holm to "
 			       "start",
 			       addr->sun_path);
-	ret = log_path(log_file, sizeof(log_file), e);
+	memcpy(path, addr->sun_path, sizeof(path));
+	ret = make_folders(path, e);
+	if (!ret)
+		ret = log_path(log_file, sizeof(log_file), e);
 	if (ret)
 		return ret;
 	log = open(log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -134,7 +146,7 @@ static int start_daemon(const struct sockaddr_un *addr, struct err *e)
 		return err_set(e, -errno, "cannot make a process for the manager: %s",
 			       strerror(errno));
 	if (!pid)
-		run_daemon(program, log);
+		run_daemon(program, path, log);
 	while (clock_monotonic_ns() < end) {
 		nanosleep(&(struct timespec) { .tv_nsec = STEP_NS }, NULL);
 		if (!try_connect(addr))

@@ -368,8 +368,7 @@ if [ -w /run/holm/holmd.sock ]; then
 fi
 cat >"$TMP/bin/holmd" <<-END
 	#!/bin/sh
-	[ "\$*" = --user ] || exit 1
-	mkdir -p "$TMP/run/holm"
+	[ "\$*" = "--user --socket $TMP/run/holm/holmd.sock" ] || exit 1
 	echo \$\$ >"$TMP/holmd.pid"
 	sleep 0.5
 	exec python3 -B "$TOP/tests/e2e/fake_holmd.py" "$TMP/run/holm/holmd.sock" "$TMP/record"
@@ -394,6 +393,21 @@ check "client: a manager that ends at once is an error" [ $? = 10 ]
 check "client: whose sentence names the log" \
 	grep -qx "holm: the manager ended while it was starting; its log is $TMP/home/.local/state/holm/holmd.log" "$TMP/err"
 check "client: in which its words are" grep -qx 'no disk' "$TMP/home/.local/state/holm/holmd.log"
+# The real one, and no runtime directory.
+if [ -x "${HOLM%/*}/holmd" ]; then
+	cp "${HOLM%/*}/holmd" "${HOLM%/*}/holm-vmm" "$TMP/bin/"
+	check "client: starts holmd where there is no runtime directory" \
+		timeout 30 env -u XDG_RUNTIME_DIR HOME="$TMP/h" "$TMP/bin/holm" ls
+	check "client: also with another place for its records" timeout 30 env -u XDG_RUNTIME_DIR \
+		HOME="$TMP/h2" XDG_STATE_HOME="$TMP/s2" "$TMP/bin/holm" ls
+	for folder in "$TMP/h/.local/state/holm" "$TMP/h2/.local/state/holm"; do
+		kill "$(python3 -c 'import socket, struct, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print(struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])' \
+			"$folder/holmd.sock")"
+	done
+fi
 rm "$TMP/bin/holmd"
 own ls >"$TMP/out" 2>"$TMP/err"
 check "client: no holmd beside holm" grep -q 'there is no holmd beside holm' "$TMP/err"
