@@ -6,7 +6,7 @@
 # it: the KVM modules, holm and holm-vmm with the libraries they load, the inner guest's kernel
 # and initramfs, and /cmd, whose "T ok" lines come back over the serial line.
 
-OUTER_MODULES="kvm kvm-amd"
+OUTER_MODULES=${OUTER_MODULES:-kvm kvm-amd}
 
 # with_libraries DIR FOLDER PROGRAM... - copies programs to FOLDER below DIR, and what they load to
 # its own paths below DIR
@@ -24,19 +24,26 @@ with_libraries() {
 	done
 }
 
+# with_modules DIR - copies the modules of $OUTER_MODULES to DIR, and their names to DIR/order, each
+# after what it depends on
+with_modules() {
+	mkdir -p "$1"
+	tree_version=$(basename "$GUEST"/tree/lib/modules/*)
+	for module in $OUTER_MODULES; do
+		/sbin/modprobe -d "$GUEST/tree" -S "$tree_version" --show-depends "$module"
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$TMP/modules"
+	while read -r file; do
+		cp "$file" "$1/"
+		basename "$file" >>"$1/order"
+	done <"$TMP/modules"
+}
+
 # outer_image NAME - $TMP/NAME.img: the job's machine; its command is standard input. What is in
 # $TMP/NAME.d already is taken along.
 outer_image() {
 	dir=$TMP/$1.d
-	mkdir -p "$dir/job/modules" "$dir/usr/bin"
-	tree_version=$(basename "$GUEST"/tree/lib/modules/*)
-	for module in $OUTER_MODULES; do
-		/sbin/modprobe -d "$GUEST/tree" -S "$tree_version" --show-depends "$module"
-	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$TMP/$1.modules"
-	while read -r file; do
-		cp "$file" "$dir/job/modules/"
-		basename "$file" >>"$dir/job/modules/order"
-	done <"$TMP/$1.modules"
+	mkdir -p "$dir/usr/bin"
+	with_modules "$dir/job/modules"
 	with_libraries "$dir" usr/bin "$TOP/build/bin/holm" "$TOP/build/bin/holm-vmm"
 	cp "$GUEST/vmlinuz" "$GUEST/initramfs.img" "$dir/job/"
 	{
@@ -57,14 +64,21 @@ outer_image() {
 	rm -rf "$dir"
 }
 
-# outer_run NAME SECONDS - boots it with $OUTER_CPUS (2) CPUs; the console goes to $TMP/NAME.out, the status to $VM_RC
+# outer_run NAME SECONDS [OPTION...] - boots it with $OUTER_CPUS (2) CPUs, $OUTER_MEMORY (7168) MiB
+# and further options of QEMU's; $OUTER_APPEND goes to the kernel. The console goes to
+# $TMP/NAME.out, the status to $VM_RC
 outer_run() {
+	run_name=$1
+	run_limit=$2
+	shift 2
 	run_start=$(date +%s)
-	timeout -k 10 "$2" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "${OUTER_CPUS:-2}" -m 7168 \
+	timeout -k 10 "$run_limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
+		-smp "${OUTER_CPUS:-2}" -m "${OUTER_MEMORY:-7168}" \
 		-nodefaults -nographic -no-reboot -serial stdio \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x04 \
-		-kernel "$GUEST/vmlinuz" -initrd "$TMP/$1.img" -append "console=ttyS0 panic=-1 quiet" \
-		>"$TMP/$1.out" 2>"$TMP/$1.err" </dev/null
+		-kernel "$GUEST/vmlinuz" -initrd "$TMP/$run_name.img" \
+		-append "console=ttyS0 panic=-1 quiet ${OUTER_APPEND:-}" "$@" \
+		>"$TMP/$run_name.out" 2>"$TMP/$run_name.err" </dev/null
 	VM_RC=$?
-	echo "# $1: status $VM_RC after $(($(date +%s) - run_start)) s"
+	echo "# $run_name: status $VM_RC after $(($(date +%s) - run_start)) s"
 }
