@@ -20,7 +20,7 @@ NEEDS_BUILD="gcc libc6-dev pkg-config meson ninja-build libzydis-dev liburing-de
 NEEDS_GUEST="busybox-static cpio gzip xz-utils kmod"
 # What the checks and tests need beside those.
 NEEDS_TEST="clang clang-tidy clang-format cppcheck binutils qemu-system-x86 qemu-utils
-	mmdebstrap e2fsprogs libclang-rt-dev llvm curl iproute2"
+	mmdebstrap e2fsprogs libclang-rt-dev llvm curl iproute2 dnsmasq-base nftables"
 
 say() {
 	printf '%s\n' "$*"
