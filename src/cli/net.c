@@ -10,7 +10,7 @@ static const struct column columns[] = {
 	{ "BRIDGE", "bridge", COLUMN_TEXT }, { "AUTOSTART", "autostart", COLUMN_TEXT },
 };
 
-static const struct noun noun = { "network", "/v1/networks", columns, ARRAY_SIZE(columns) };
+static const struct noun noun = { "network", "/v1/networks", columns, ARRAY_SIZE(columns), NULL };
 
 static const struct column lease_columns[] = {
 	{ "VM", "vm", COLUMN_TEXT },

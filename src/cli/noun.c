@@ -67,6 +67,9 @@ int noun_ls(const struct cmd *self, int argc, char **argv)
 		ret = session_want(&s, 0, 0, &e);
 	if (!ret)
 		ret = session_open(&s, &e);
+	/* A filter may look at any member. */
+	if (!ret && s.output.format != OUTPUT_JSON && !s.output.n_filters)
+		url_query(&u, "view", n->view);
 	if (!ret)
 		ret = noun_list(&s, &u, &items, &e);
 	if (!ret)

@@ -14,6 +14,7 @@ struct noun {
 	const char *base;	      /* of its routes, "/v1/networks" */
 	const struct column *columns; /* of lists */
 	size_t n_columns;
+	const char *view; /* of lists whose columns are all that is needed: ?view=...; or NULL */
 };
 
 /* Commands; contracts as struct cmd's run. An option whose @json begins with '?' is a parameter

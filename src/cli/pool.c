@@ -10,7 +10,7 @@ static const struct column columns[] = {
 	{ "AVAILABLE", "available", COLUMN_SIZE },
 };
 
-static const struct noun noun = { "pool", "/v1/pools", columns, ARRAY_SIZE(columns) };
+static const struct noun noun = { "pool", "/v1/pools", columns, ARRAY_SIZE(columns), NULL };
 
 static const struct cmd_option create_options[] = {
 	{ .name = "path",

@@ -11,7 +11,7 @@ static const struct column columns[] = {
 	{ "MEMORY", "quota.memory", COLUMN_SIZE }, { "DISK", "quota.disk", COLUMN_SIZE },
 };
 
-static const struct noun noun = { "project", "/v1/projects", columns, ARRAY_SIZE(columns) };
+static const struct noun noun = { "project", "/v1/projects", columns, ARRAY_SIZE(columns), NULL };
 
 static const struct cmd_option parent_options[] = {
 	{ .name = "parent",

@@ -10,7 +10,7 @@ static const struct column columns[] = {
 	{ "WAITED_MS", "waited_ms", COLUMN_NUMBER },
 };
 
-static const struct noun noun = { "queue", "/v1/sched/queue", columns, ARRAY_SIZE(columns) };
+static const struct noun noun = { "queue", "/v1/sched/queue", columns, ARRAY_SIZE(columns), NULL };
 
 static const struct cmd_option simulate_options[] = {
 	{ .name = "policy",

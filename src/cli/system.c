@@ -29,7 +29,7 @@ static const struct column operation_columns[] = {
 };
 
 static const struct noun operations = { "operation", "/v1/operations", operation_columns,
-					ARRAY_SIZE(operation_columns) };
+					ARRAY_SIZE(operation_columns), NULL };
 
 /* GET of one object without a name. */
 static int get(const struct cmd *self, int argc, char **argv, const char *path, json_t **out)

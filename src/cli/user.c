@@ -11,7 +11,7 @@ static const struct column columns[] = {
 	{ "CERTIFICATE", "certificate", COLUMN_TEXT },
 };
 
-static const struct noun noun = { "user", "/v1/users", columns, ARRAY_SIZE(columns) };
+static const struct noun noun = { "user", "/v1/users", columns, ARRAY_SIZE(columns), NULL };
 
 static const struct cmd_option add_options[] = {
 	{ .name = "uid",

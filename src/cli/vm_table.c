@@ -11,7 +11,7 @@ static const struct column columns[] = {
 	{ "PROJECT", "project", COLUMN_TEXT },
 };
 
-const struct noun vm_noun = { "VM", "/v1/vms", columns, ARRAY_SIZE(columns) };
+const struct noun vm_noun = { "VM", "/v1/vms", columns, ARRAY_SIZE(columns), "brief" };
 
 static const struct cmd_option ls_options[] = {
 	{ .name = "all", .letter = 'a', .help = "Deleted VMs, too", .json = "?deleted" },

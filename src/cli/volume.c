@@ -22,7 +22,7 @@ static const struct column columns[] = {
 	{ "USED BY", "used_by", COLUMN_TEXT }, { "PROJECT", "project", COLUMN_TEXT },
 };
 
-static const struct noun noun = { "volume", "/v1/volumes", columns, ARRAY_SIZE(columns) };
+static const struct noun noun = { "volume", "/v1/volumes", columns, ARRAY_SIZE(columns), NULL };
 
 static const struct cmd_option create_options[] = {
 	{ .name = "size",

@@ -100,10 +100,13 @@ void hostside_made(void *ctx, const char *id, pid_t pid)
 		groups_join(&h->groups, vm, pid);
 }
 
-static void started(void *ctx, const struct vm *vm UNUSED)
+static void started(void *ctx, const struct vm *vm)
 {
 	struct hostside *h = ctx;
 
+	/* Again, for one whose manager died before it could: it stays where it is already. */
+	if (!groups_make(&h->groups, vm, NULL))
+		groups_join(&h->groups, vm, vm->life.run.pid);
 	groups_set_reserved(&h->groups);
 	monitor_wake(h->monitor);
 }

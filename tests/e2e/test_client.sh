@@ -115,14 +115,14 @@ sends 0 'GET /v1/vms/web/wait?state=ended&timeout_ms=60000' wait web
 check "client: wait prints the state" grep -qx stopped "$TMP/out"
 sends 6 'GET /v1/vms/never/wait?state=running&timeout_ms=0' wait never --state running --timeout 0s
 
-sends 0 'GET /v1/vms' ls
+sends 0 'GET /v1/vms?view=brief' ls
 check "client: deleted VMs are not listed" sh -c "! grep -q ^old '$TMP/out'"
 check "client: no control character is printed" sh -c "! grep -q '[[:cntrl:]]' '$TMP/out'"
 check "client: columns stand below their titles" \
 	grep -qx 'web           running     2    512M  soft    [0-9a-z]*  *default' "$TMP/out"
-sends 0 'GET /v1/vms?deleted=true' ls -aq
+sends 0 'GET /v1/vms?deleted=true&view=brief' ls -aq
 check "client: ls -aq" grep -qx old "$TMP/out"
-sends 0 'GET /v1/vms?project=dev&state=running' ls --project dev --state running
+sends 0 'GET /v1/vms?project=dev&state=running&view=brief' ls --project dev --state running
 sends 0 'GET /v1/vms' ls --format csv --no-header --filter state=running
 check "client: CSV with a filter" \
 	grep -qx 'web,running,2,536870912,soft,2020-01-01T00:00:00.000Z,default' "$TMP/out"
@@ -312,7 +312,7 @@ check "client: a console that is refused says why" grep -qx "holm: there is no V
 HOLM_TOKEN=t0ken
 export HOLM_TOKEN
 AUTH='Authorization: Bearer t0ken'
-sends 0 "GET /v1/vms $AUTH" ls --host "https://127.0.0.1:$port" --cacert "$TMP/cert"
+sends 0 "GET /v1/vms?view=brief $AUTH" ls --host "https://127.0.0.1:$port" --cacert "$TMP/cert"
 sends 0 "POST /v1/vms $AUTH "'{"config": {"kernel": "vm"}, "name": "web"}' \
 	create web --kernel vm --host "https://127.0.0.1:$port/" --cacert "$TMP/cert"
 sends 10 '' ls --host "https://127.0.0.1:$port"

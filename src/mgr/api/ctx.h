@@ -60,7 +60,8 @@ struct api_ctx {
 	uint64_t began_ns; /* of the manager's monotonic clock */
 	struct api_refusals refusals;
 	uint64_t requests, requests_seen; /* since the start; by the look for idleness */
-	struct vm_list *whole; /* the list of all VMs that is being sent now; NULL: none is */
+	/* The list of all VMs, and its brief form, that is being sent now; NULL: none is. */
+	struct vm_list *whole[2];
 	/* Of the request that is being handled. */
 	struct identity who;
 	struct mgr_actor by;

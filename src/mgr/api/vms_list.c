@@ -18,7 +18,8 @@
 
 struct vm_list {
 	struct api_ctx *ctx;
-	unsigned refs;	  /* replies that send it */
+	unsigned refs; /* replies that send it */
+	bool brief;
 	uint64_t changes; /* of the manager when it was made */
 	size_t len;
 	char text[];
@@ -27,7 +28,13 @@ struct vm_list {
 struct filter {
 	const char *project, *name, *state;
 	bool deleted; /* deleted ones too, where no state is asked for */
+	bool brief;   /* of each only what tables show */
 };
+
+static const char *text_of(const struct vm *vm, const struct filter *f)
+{
+	return f->brief && vm->brief ? vm->brief : vm->text;
+}
 
 static bool passes(const struct api_ctx *ctx, const struct vm *vm, const struct filter *f)
 {
@@ -47,8 +54,8 @@ static void release(void *arg)
 
 	if (--l->refs)
 		return;
-	if (l->ctx->whole == l)
-		l->ctx->whole = NULL;
+	if (l->ctx->whole[l->brief] == l)
+		l->ctx->whole[l->brief] = NULL;
 	free(l);
 }
 
@@ -62,19 +69,19 @@ static struct vm_list *make(struct api_ctx *ctx, const struct filter *f)
 	char *at;
 
 	for (size_t i = 0; len && i < m->n_vms; i++) {
-		len[i] = passes(ctx, m->vms[i], f) ? strlen(m->vms[i]->text) : 0;
+		len[i] = passes(ctx, m->vms[i], f) ? strlen(text_of(m->vms[i], f)) : 0;
 		size += len[i] + 1;
 	}
 	l = len ? malloc(sizeof(*l) + size) : NULL;
 	if (l) {
-		*l = (struct vm_list) { .ctx = ctx, .changes = m->changes };
+		*l = (struct vm_list) { .ctx = ctx, .brief = f->brief, .changes = m->changes };
 		at = mempcpy(l->text, head, sizeof(head) - 1);
 		for (size_t i = 0; i < m->n_vms; i++) {
 			if (!len[i])
 				continue;
 			if (at[-1] != '[')
 				*at++ = ',';
-			at = mempcpy(at, m->vms[i]->text, len[i]);
+			at = mempcpy(at, text_of(m->vms[i], f), len[i]);
 		}
 		at = mempcpy(at, tail, sizeof(tail) - 1);
 		l->len = (size_t)(at - l->text);
@@ -86,11 +93,19 @@ static struct vm_list *make(struct api_ctx *ctx, const struct filter *f)
 void h_vms_list(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	struct filter f = { r->query(r, "project"), r->query(r, "name"), r->query(r, "state"),
-			    r->query(r, "deleted") != NULL };
+			    r->query(r, "deleted") != NULL, false };
+	const char *view;
 	bool whole = !f.project && !f.name && !f.state && !f.deleted && ctx_sees(ctx, "*");
 	struct api_reply a = { .status = 200, .release = release };
-	struct vm_list *l = whole ? ctx->whole : NULL;
+	struct vm_list *l;
 
+	view = r->query(r, "view");
+	if (view && strcmp(view, "brief") != 0 && strcmp(view, "full") != 0) {
+		api_fail(r, API_BAD_REQUEST, "view '%.40s' is none: use full or brief", view);
+		return;
+	}
+	f.brief = view && !strcmp(view, "brief");
+	l = whole ? ctx->whole[f.brief] : NULL;
 	if (!l || l->changes != ctx->mgr->changes)
 		l = make(ctx, &f);
 	if (!l) {
@@ -98,7 +113,7 @@ void h_vms_list(struct api_ctx *ctx, struct api_request *r, const char *const ar
 		return;
 	}
 	if (whole)
-		ctx->whole = l;
+		ctx->whole[f.brief] = l;
 	l->refs++;
 	a.body = l->text;
 	a.len = l->len;

@@ -37,6 +37,15 @@ void mgr_audit(struct mgr *m, const struct mgr_actor *by, const char *what, cons
 		log_line(LOG_ERROR, "audit", "%s %s by %s: %s", what, on, by->user, e.msg);
 }
 
+/* Both are taken. */
+static void keep_text(struct vm *vm, char *text, char *brief)
+{
+	free(vm->text);
+	free(vm->brief);
+	vm->text = text;
+	vm->brief = brief;
+}
+
 int mgr_write(struct mgr *m, struct vm *vm, const struct audit_entry *a, struct err *e)
 {
 	struct store_change c = { .kind = "vm", .id = vm->id };
@@ -61,8 +70,7 @@ int mgr_write(struct mgr *m, struct vm *vm, const struct audit_entry *a, struct 
 		free(text);
 		return ret;
 	}
-	free(vm->text);
-	vm->text = text;
+	keep_text(vm, text, vm_brief(vm));
 	vm->unwritten = false;
 	m->changes++;
 	return 0;
@@ -231,8 +239,8 @@ static int load_one(void *ctx, const char *kind UNUSED, const char *id, const ch
 	if (!ret && (!vm->name || !vm->project || !vm->owner))
 		ret = err_set(l->e, -EBADMSG, "a name, project or owner is missing");
 	if (!ret) {
-		vm->text = strdup(body);
-		ret = vm->text ? insert(l->m, vm, l->e) : -ENOMEM;
+		keep_text(vm, strdup(body), vm_brief(vm));
+		ret = vm->text && vm->brief ? insert(l->m, vm, l->e) : -ENOMEM;
 	}
 	if (ret) {
 		vm_free(vm);
@@ -376,9 +384,8 @@ static int write_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm
 	ret = mgr_write(m, fresh, &a, e);
 	if (ret)
 		return ret;
-	free(vm->text);
-	vm->text = fresh->text;
-	fresh->text = NULL;
+	keep_text(vm, fresh->text, fresh->brief);
+	fresh->text = fresh->brief = NULL;
 	m->changes++;
 	vm->etag = fresh->etag;
 	vm_take(vm, fresh);

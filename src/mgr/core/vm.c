@@ -62,6 +62,7 @@ void vm_free(struct vm *vm)
 		return;
 	stored_free(vm);
 	free(vm->text);
+	free(vm->brief);
 	free(vm);
 }
 
@@ -611,6 +612,21 @@ json_t *vm_encode(const struct vm *vm)
 	return o;
 }
 
+char *vm_brief(const struct vm *vm)
+{
+	json_t *run = vm->life.run.pid ? json_pack("{s:s, s:o}", "engine", vm->life.run.engine,
+						   "started", time_json(vm->life.run.started_ns))
+				       : json_null();
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:{s:i, s:I}, s:o}", "id", vm->id, "name",
+			      vm->name, "project", vm->project, "state",
+			      vm_state_name(vm->life.state), "config", "cpus", (int)vm->config.cpus,
+			      "memory", (json_int_t)vm->config.memory, "run", run);
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	json_decref(o);
+	return text;
+}
+
 struct vm *vm_copy(const struct vm *vm)
 {
 	json_t *o = vm_encode(vm);
@@ -641,5 +657,6 @@ void vm_take(struct vm *vm, struct vm *from)
 	memcpy(vm->pin_cpus, from->pin_cpus, VM_PIN_MAX);
 	memcpy(vm->pin_nodes, from->pin_nodes, VM_PIN_MAX);
 	free(from->text);
+	free(from->brief);
 	free(from);
 }

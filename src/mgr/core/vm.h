@@ -101,6 +101,7 @@ struct vm {
 
 	/* The manager's; see manager.c and reports.c. */
 	char *text;	      /* the record as JSON on one line, as it is stored; owned */
+	char *brief;		   /* what lists show of it, likewise; owned */
 	bool start_paused;    /* run no guest code at first */
 	bool stands;	      /* its process says that no guest code runs */
 	bool unwritten;	      /* a report's change is not in the store yet */
@@ -145,6 +146,12 @@ int vm_decode(struct vm *vm, const json_t *o, enum vm_from from, struct err *e) 
 
 /** vm_encode() - a new object with all stored fields. NULL: no memory. */
 json_t *vm_encode(const struct vm *vm);
+
+/**
+ * vm_brief() - what a list of many shows, as JSON on one line, on the heap: id, name, project,
+ * state, config.cpus, config.memory, run.engine and run.started. NULL: no memory.
+ */
+char *vm_brief(const struct vm *vm);
 
 /** vm_copy() - the stored part in a new struct. NULL: no memory. */
 struct vm *vm_copy(const struct vm *vm);

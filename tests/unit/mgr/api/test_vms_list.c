@@ -93,7 +93,7 @@ static void one_for_all_who_ask(void **state)
 	assert_ptr_equal(c.reply.body, b.reply.body);
 	assert_int_equal(sent(&b), 2);
 	assert_int_equal(sent(&c), 2);
-	assert_null(v->ctx.whole);
+	assert_null(v->ctx.whole[0]);
 }
 
 static void changes_are_seen(void **state)
@@ -114,9 +114,9 @@ static void changes_are_seen(void **state)
 	/* The oldest goes last: what is new is not lost by that. */
 	assert_int_equal(sent(&b), 2);
 	assert_int_equal(sent(&a), 2);
-	assert_ptr_equal(v->ctx.whole, c.reply.release_ctx);
+	assert_ptr_equal(v->ctx.whole[0], c.reply.release_ctx);
 	assert_int_equal(sent(&c), 1);
-	assert_null(v->ctx.whole);
+	assert_null(v->ctx.whole[0]);
 }
 
 static void others_get_their_own(void **state)
