@@ -89,6 +89,7 @@ struct clone {
 	struct api_ctx *ctx;
 	struct volume_copy *copy;
 	struct volume_record record;
+	struct stock_claim claim; /* of the quota, until the record counts */
 	struct mgr_op *op;
 	struct loop_timer step;
 	struct identity who; /* whose work it is, for the audit log */
@@ -97,6 +98,7 @@ struct clone {
 static void clone_end(struct clone *c, enum op_state state, const char *why)
 {
 	loop_timer_disarm(&c->step);
+	stock_unclaim(c->ctx->stock, &c->claim);
 	volume_copy_end(c->copy);
 	op_end(&c->ctx->mgr->ops, c->op, state, why ? "internal" : NULL, why);
 	c->op->cancel = NULL;
@@ -117,6 +119,7 @@ static void clone_done(struct clone *c)
 
 	snprintf(target, sizeof(target), "volume/%s", c->record.name);
 	a = mgr_entry(c->ctx->mgr, &by, "volume.clone", target);
+	stock_unclaim(c->ctx->stock, &c->claim);
 	if (stock_add_volume(c->ctx->stock, &c->record, &a, &e))
 		clone_end(c, OP_FAILED, e.msg);
 	else
@@ -175,6 +178,8 @@ static int clone_begin(struct api_ctx *ctx, const struct volume_record *rec, str
 		free(c);
 		return ret;
 	}
+	c->claim = (struct stock_claim) { .project = c->record.project, .size = from->size };
+	stock_claim(ctx->stock, &c->claim);
 	c->op->cancel = clone_cancel;
 	c->op->ctx = c;
 	loop_timer_init(&c->step, ctx->loop, on_step, c);

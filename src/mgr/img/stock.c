@@ -305,7 +305,26 @@ uint64_t stock_bytes(const struct stock *s, const char *project)
 	for (size_t i = 0; i < s->n_volumes; i++)
 		if (!strcmp(s->volumes[i].project, project))
 			sum += s->volumes[i].size;
+	for (const struct stock_claim *c = s->claims; c; c = c->next)
+		if (!strcmp(c->project, project))
+			sum += c->size;
 	return sum;
+}
+
+void stock_claim(struct stock *s, struct stock_claim *c)
+{
+	c->next = s->claims;
+	s->claims = c;
+}
+
+void stock_unclaim(struct stock *s, struct stock_claim *c)
+{
+	struct stock_claim **at = &s->claims;
+
+	while (*at && *at != c)
+		at = &(*at)->next;
+	if (*at)
+		*at = c->next;
 }
 
 size_t stock_uses(const struct stock *s, const char *project)

@@ -36,7 +36,20 @@ struct stock {
 	size_t n_pools;
 	struct volume_record *volumes;
 	size_t n_volumes;
+	struct stock_claim *claims;
 };
+
+/** Room of a project's quota for a volume that is being made. In its maker's memory. */
+struct stock_claim {
+	const char *project;
+	uint64_t size;
+	struct stock_claim *next;
+};
+
+/** stock_claim() - it counts in stock_bytes() from now on. */
+void stock_claim(struct stock *s, struct stock_claim *c);
+/** stock_unclaim() - the volume has its record, or comes to nothing. Nothing where @c is out. */
+void stock_unclaim(struct stock *s, struct stock_claim *c);
 
 /**
  * stock_open() - @s zeroed but for the store. A pool that cannot be opened is logged and stays.
