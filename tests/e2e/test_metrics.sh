@@ -16,9 +16,12 @@ import time
 import holmd
 
 tmp = sys.argv[1]
+with open(f'{tmp}/disk', 'wb') as f:
+    f.truncate(1 << 20)
 with holmd.Holmd(tmp) as d:
     d.ok('POST', '/v1/vms', {'name': 'web', 'config': {
-        'kernel': holmd.payload(tmp, 'count'), 'memory': '8M', 'net': 'none', 'engine': 'soft'}})
+        'kernel': holmd.payload(tmp, 'count'), 'memory': '8M', 'net': 'none', 'engine': 'soft',
+        'disks': [f'{tmp}/disk']}})
     d.done('POST', '/v1/vms/web/start')
     end = time.monotonic() + 10
     text = b''
@@ -35,7 +38,7 @@ promtool_reads() {
 }
 check "promtool finds nothing wrong" promtool_reads
 for series in 'holm_vm_state{vm="web"' 'holm_vm_info{vm="web"' 'holm_vm_exits_total{vm="web"' \
-	'holm_vms{state="running"} 1'; do
+	'holm_vms{state="running"} 1' 'holm_vm_block_latency_seconds_bucket{vm="web"'; do
 	check "there is $series" grep -qF "$series" "$TMP/metrics"
 done
 check "the VM has used CPU time" grep -qE '^holm_vm_cpu_seconds_total\{.*\} (0\.0*)?[1-9]' "$TMP/metrics"

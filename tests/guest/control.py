@@ -342,7 +342,6 @@ def test_console(vm):
 def test_slow_reader_and_log(vm, w):
     slow = vm.console('read')
     w.s.send(b'flood\n')
-    w.s.close()
     last = ''
     for _ in range(60):
         k = vm.console('read replay')
@@ -351,6 +350,7 @@ def test_slow_reader_and_log(vm, w):
         last = k.text[-300:]
         if 'flooded' in last:
             break
+    w.s.close()
     check('a flood does not wait for a slow reader', 'flooded' in last, last)
     got = 0
     while True:

@@ -125,6 +125,32 @@ static void vm_exits(const struct api_ctx *ctx, struct metrics *m)
 	}
 }
 
+/* Of its disks, by the bounds of base/latency.h; the last bucket has no bound. */
+static void vm_latency(const struct api_ctx *ctx, struct metrics *m)
+{
+	double bounds[LATENCY_BUCKETS - 1];
+
+	for (unsigned i = 0; i < LATENCY_BUCKETS - 1; i++)
+		bounds[i] = (double)(1u << i) / 1e6;
+	metrics_family(m, "holm_vm_block_latency_seconds", METRICS_HISTOGRAM,
+		       "How long requests to its disks took.");
+	for (size_t i = 0; i < ctx->mgr->n_vms; i++) {
+		const struct vm *vm = ctx->mgr->vms[i];
+		const struct sample *s = &vm->sample;
+		struct metrics_label l[LABELS + 1];
+
+		if (!s->at_ns || !vm->config.n_disks || !is_shown(ctx, vm))
+			continue;
+		label(l, vm);
+		l[LABELS] = (struct metrics_label) { "op", "read" };
+		metrics_histogram(m, l, LABELS + 1, bounds, s->read_latency, LATENCY_BUCKETS - 1,
+				  seconds(s->read_ns));
+		l[LABELS].value = "write";
+		metrics_histogram(m, l, LABELS + 1, bounds, s->write_latency, LATENCY_BUCKETS - 1,
+				  seconds(s->write_ns));
+	}
+}
+
 /* What is known of a VM without looking at its process. */
 static void vm_words(const struct api_ctx *ctx, struct metrics *m)
 {
@@ -204,6 +230,7 @@ void h_metrics(struct api_ctx *ctx, struct api_request *r, const char *const arg
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		vm_family(ctx, &m, &families[i]);
 	vm_exits(ctx, &m);
+	vm_latency(ctx, &m);
 	text = metrics_text(&m, &len);
 	if (text)
 		api_reply_text(r, METRICS_TYPE, text, len);
