@@ -50,7 +50,7 @@ systemd_guest() {
 			sleep 1
 		done
 		t "no failed unit" [ "\$(systemctl --failed --no-legend | wc -l)" = 0 ]
-		t "kernel is content" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|soft lockup|rcu.*stall"'
+		t "kernel is content" kernel_content
 		echo "LOGIN-WAIT"
 		sleep 10
 		systemctl poweroff
