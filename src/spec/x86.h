@@ -159,6 +159,7 @@ enum x86_vector {
 #define X86_MSR_TSC_AUX		  0xc0000103
 #define X86_MSR_AMD_SYSCFG	  0xc0010010
 #define X86_MSR_AMD_HWCR	  0xc0010015
+#define X86_MSR_AMD_NB_CFG	  0xc001001f
 #define X86_MSR_AMD_PATCH_LEVEL	  0x8b
 
 /* KVM's paravirtual MSRs: Linux, Documentation/virt/kvm/x86/msr.rst. */

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Debian with systemd as a guest. Sourced after lib.sh.
 
-# systemd_root - makes $TMP/root.ext4, Debian with systemd that runs standard input once it is up
+# systemd_root [KIND] - makes $TMP/root.ext4, Debian with systemd that runs standard input once it
+# is up; KIND is one of scripts/make-rootfs
 systemd_root() {
-	check "rootfs is made" "$TOP/scripts/make-rootfs" || return
-	cp --sparse=always "$GUEST/rootfs.ext4" "$TMP/root.ext4"
+	check "${1:-rootfs} is made" "$TOP/scripts/make-rootfs" "${1:-rootfs}" || return
+	cp --sparse=always "$GUEST/${1:-rootfs}.ext4" "$TMP/root.ext4"
 	{
 		guest_functions
 		cat
@@ -50,7 +51,7 @@ systemd_guest() {
 			sleep 1
 		done
 		t "no failed unit" [ "\$(systemctl --failed --no-legend | wc -l)" = 0 ]
-		t "kernel is content" sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|soft lockup|rcu.*stall"'
+		t "kernel is content" kernel_content
 		echo "LOGIN-WAIT"
 		sleep 10
 		systemctl poweroff

@@ -24,7 +24,7 @@ for how in '' ,jit=off ,jit-hot=1 ,jit-hot=2,jit-cache=2M; do
 		t smc /torture smc
 		t signals /torture signals
 		t faults /torture faults
-		t quiet sh -c '! dmesg | grep -E "BUG:|Oops|WARNING:|soft lockup|rcu.*stall"'
+		t quiet kernel_content
 	END
 	guest_run torture 300 --cpus 2 --memory 256M --net none
 	guest_status torture 33 "$ENGINE: boots and ends with the command's status"

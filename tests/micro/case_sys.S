@@ -94,6 +94,17 @@ at_m1:	rdmsr
 WANT model_specific_registers, 13, 0, at_m1, 13, 0, at_m2, 13, 0, at_m3, 13, 0, at_m4, \
 	13, 0, at_m5, 13, 0, at_m6, 13, 0, at_m7, 0x89abcdef, 0x1234, 0x89abcdef, 0x1234
 
+/* NB_CFG: Linux sets EnableCf8ExtCfg in it on each AMD CPU of family 10h and later. */
+CASE northbridge_configuration
+	mov $0xc001001f, %ecx
+	TRY 1f
+	rdmsr
+	bts $14, %edx
+	wrmsr
+	LOG $1
+1:	ret
+WANT northbridge_configuration, 1
+
 CASE fs_gs_base, MICRO_NOT_TCG
 	mov $0xc0000100, %ecx
 	mov $MICRO_SCRATCH, %eax

@@ -450,6 +450,7 @@ int soft_rdmsr(struct soft_vcpu *v, uint32_t msr, uint64_t *val)
 		return 0;
 	case X86_MSR_PLATFORM_INFO:
 	case X86_MSR_AMD_SYSCFG:
+	case X86_MSR_AMD_NB_CFG:
 	case X86_MSR_XSS:
 		*val = 0;
 		return 0;
@@ -530,6 +531,7 @@ int soft_wrmsr(struct soft_vcpu *v, uint32_t msr, uint64_t val)
 	case X86_MSR_BIOS_SIGN_ID:
 	case X86_MSR_AMD_SYSCFG:
 	case X86_MSR_AMD_HWCR:
+	case X86_MSR_AMD_NB_CFG: /* the PCI ports reach no extended registers */
 		return 0;
 	case X86_MSR_XSS:
 		return val ? -EINVAL : 0;
