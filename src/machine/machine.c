@@ -248,8 +248,6 @@ static int build_devices(struct machine *m, struct err *e)
 	return ret;
 }
 
-static_assert(VM_LIMIT_MAX <= RATE_MAX, "what a configuration may ask for can be set");
-
 static void set_limits(struct machine *m)
 {
 	loop_lock(m->loop);

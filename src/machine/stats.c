@@ -109,8 +109,8 @@ json_t *machine_balloon_stats(struct machine *m)
 
 	virtio_balloon_get_stats(m->balloon, &s);
 	o = json_pack("{s:I, s:I, s:I}", "asked_bytes",
-		      (json_int_t)(s.target_pages << MEM_PAGE_SHIFT), "given_bytes",
-		      (json_int_t)(s.actual_pages << MEM_PAGE_SHIFT), "reported_bytes",
+		      (json_int_t)s.target_pages << MEM_PAGE_SHIFT, "given_bytes",
+		      (json_int_t)s.actual_pages << MEM_PAGE_SHIFT, "reported_bytes",
 		      (json_int_t)s.reported_bytes);
 	/* A guest without the driver, or one that has not answered yet, has no figures. */
 	for (size_t i = 0; s.total && i < ARRAY_SIZE(guest); i++)

@@ -367,6 +367,7 @@ static int vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
 	struct kvm_clock_data clock = { 0 };
 	/* A tenth of the time: less is what the kernel put right on the way, and no leap. */
 	int64_t some = (int64_t)((unsigned __int128)ns * vm->cpuid.tsc_khz / 10000000), went;
+	uint64_t now;
 	int ret;
 
 	if (!first)
@@ -383,7 +384,8 @@ static int vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
 		ret = -ENOTSUP;
 	if (ret || ioctl(vm->fd, KVM_GET_CLOCK, &clock))
 		return ret;
-	clock = (struct kvm_clock_data) { .clock = clock.clock - MIN(ns, clock.clock) };
+	now = clock.clock - MIN(ns, clock.clock);
+	clock = (struct kvm_clock_data) { .clock = now };
 	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock))
 		log_line(LOG_WARN, "kvm", "kvmclock goes on: %s", strerror(errno));
 	return 0;

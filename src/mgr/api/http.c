@@ -263,7 +263,7 @@ int http_serve(struct http_daemon *d, int fd, const struct sockaddr *from, sockl
 	if (MHD_add_connection(d->mhd, fd, from, len) != MHD_YES) {
 		/* The descriptor is closed; @c is freed where it was handed over already. */
 		ret = err_set(e, -errno ? -errno : -EIO, "cannot serve a connection");
-		if (h->starting)
+		if (h->starting == c)
 			conn_free(c);
 		h->starting = NULL;
 		return ret;

@@ -211,12 +211,17 @@ uint16_t http_tcp_port(const struct http *h)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
+	struct sockaddr_in in;
 	int fd = h->listener[HTTP_LISTEN_TCP].fd;
 
 	if (fd < 0 || getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return 0;
-	return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
-					      : ((struct sockaddr_in *)&sa)->sin_port);
+	/* The port lies at the same place in an address of IPv6. */
+	static_assert(offsetof(struct sockaddr_in, sin_port) ==
+			      offsetof(struct sockaddr_in6, sin6_port),
+		      "ports of both families");
+	memcpy(&in, &sa, sizeof(in));
+	return ntohs(in.sin_port);
 }
 
 int http_inherited_fd(void)
