@@ -23,7 +23,7 @@
 /* "web/team/ID": the project, those above it before it, and the VM. */
 static int path_of(const struct groups *g, const struct vm *vm, char buf[CGROUP_PATH_MAX])
 {
-	const struct project *chain[PROJECT_DEPTH_MAX + 1];
+	const struct project *chain[PROJECT_DEPTH_MAX + 1] = { NULL };
 	const struct project *x = people_project(g->mgr->people, vm->project);
 	size_t n = 0, at = 0;
 

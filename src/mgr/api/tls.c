@@ -23,12 +23,14 @@
 /* libmicrohttpd would take a file without any certificate for a CA that signs nothing. */
 static int check_ca(const char *path, uint8_t *pem, size_t len, struct err *e)
 {
-	const gnutls_datum_t data = { .data = pem, .size = (unsigned)len };
+	gnutls_datum_t data;
 	gnutls_certificate_credentials_t cred;
 	int n;
 
 	if (gnutls_certificate_allocate_credentials(&cred) < 0)
 		return err_set(e, -ENOMEM, "no memory for certificates");
+	data.data = pem;
+	data.size = (unsigned)len;
 	n = gnutls_certificate_set_x509_trust_mem(cred, &data, GNUTLS_X509_FMT_PEM);
 	gnutls_certificate_free_credentials(cred);
 	if (n <= 0)

@@ -23,9 +23,10 @@ static void fill(struct vm *vm)
 {
 	struct sched_job *j = &vm->job;
 	bool batch = vm->burst_ms;
+	uint64_t burst_ms = MIN(vm->burst_ms, SCHED_BURST_MAX_MS);
 
 	*j = (struct sched_job) {
-		.burst_ms = MIN(vm->burst_ms, SCHED_BURST_MAX_MS),
+		.burst_ms = burst_ms,
 		.priority = vm->priority,
 		.shares = vm->resources.of[RES_CPU].shares,
 		.sliceable = batch,

@@ -80,8 +80,14 @@ void sample_read(struct sample *s, const json_t *stats)
 	memset(s->read_latency, 0, sizeof(s->read_latency));
 	memset(s->write_latency, 0, sizeof(s->write_latency));
 	memset(s->tx_latency, 0, sizeof(s->tx_latency));
-	json_array_foreach(json_object_get(stats, "vcpus"), i, item) read_vcpu(s, item);
-	json_array_foreach(json_object_get(stats, "disks"), i, item) read_disk(s, item);
+	json_array_foreach(json_object_get(stats, "vcpus"), i, item)
+	{
+		read_vcpu(s, item);
+	}
+	json_array_foreach(json_object_get(stats, "disks"), i, item)
+	{
+		read_disk(s, item);
+	}
 	s->rss = number(stats, "rss_bytes");
 	s->ram = number(stats, "ram_bytes");
 	s->balloon = number(b, "given_bytes");
