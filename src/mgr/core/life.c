@@ -270,27 +270,19 @@ void vm_life_print(FILE *f, bool markdown)
 	}
 }
 
-void vm_life_print_dot(FILE *f)
+void vm_life_print_diagram(FILE *f)
 {
-	fputs("digraph life {\n\trankdir=LR;\n\tnode [shape=box];\n", f);
-	for (unsigned s = 0; s < VM_STATE_COUNT; s++)
-		fprintf(f, "\t%s%s;\n", states[s].name,
-			states[s].process ? " [style=filled, fillcolor=lightgrey]" : "");
+	fputs("stateDiagram-v2\n    [*] --> created\n", f);
 	for (unsigned s = 0; s < VM_STATE_COUNT; s++)
 		for (unsigned to = 0; to < VM_STATE_COUNT; to++) {
 			char label[256] = "";
-			bool report = true;
 
 			/* What changes no state would only hide the others. */
-			for (unsigned ev = 0; s != to && ev < VM_EVENT_COUNT; ev++) {
-				if (!steps[s][ev].allowed || steps[s][ev].next != to)
-					continue;
-				list_add(label, sizeof(label), events[ev]);
-				report = report && !vm_event_is_verb((enum vm_event)ev);
-			}
+			for (unsigned ev = 0; s != to && ev < VM_EVENT_COUNT; ev++)
+				if (steps[s][ev].allowed && steps[s][ev].next == to)
+					list_add(label, sizeof(label), events[ev]);
 			if (label[0])
-				fprintf(f, "\t%s -> %s [label=\"%s\"%s];\n", states[s].name,
-					states[to].name, label, report ? ", style=dashed" : "");
+				fprintf(f, "    %s --> %s: %s\n", states[s].name, states[to].name,
+					label);
 		}
-	fputs("}\n", f);
 }

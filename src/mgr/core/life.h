@@ -128,7 +128,7 @@ int vm_step_refused(const char *vm, enum vm_state s, enum vm_event ev, struct er
 
 /** vm_life_print() - the table for people; @markdown: as docs/CLI.md and docs have it. */
 void vm_life_print(FILE *f, bool markdown);
-/** vm_life_print_dot() - the table as a Graphviz digraph. */
-void vm_life_print_dot(FILE *f);
+/** vm_life_print_diagram() - what leads from state to state, as a Mermaid state diagram. */
+void vm_life_print_diagram(FILE *f);
 
 #endif

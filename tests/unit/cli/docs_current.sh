@@ -12,6 +12,11 @@ diff -u "$top/docs/CLI.md" "$tmp/CLI.md" || {
 	echo "docs/CLI.md is old; run: build/bin/holm gen-docs markdown >docs/CLI.md"
 	exit 1
 }
+"$holm" gen-docs states >"$tmp/STATES.md"
+diff -u "$top/docs/STATES.md" "$tmp/STATES.md" || {
+	echo "docs/STATES.md is old; run: build/bin/holm gen-docs states >docs/STATES.md"
+	exit 1
+}
 # The build's list of manual pages is whole, and each can be read.
 "$holm" gen-docs names >"$tmp/names"
 sed -n "/^man_pages = \[/,/^\]/p" "$top/src/meson.build" | grep -o "'[^']*'" | tr -d "'" >"$tmp/listed"

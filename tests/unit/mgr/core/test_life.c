@@ -220,15 +220,15 @@ static void refusal_says_what_is_allowed(void **state UNUSED)
 }
 
 /* What @print writes, in fresh memory. */
-static char *printed(bool dot, bool markdown)
+static char *printed(bool diagram, bool markdown)
 {
 	char *buf = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&buf, &len);
 
 	assert_non_null(f);
-	if (dot)
-		vm_life_print_dot(f);
+	if (diagram)
+		vm_life_print_diagram(f);
 	else
 		vm_life_print(f, markdown);
 	assert_int_equal(fclose(f), 0);
@@ -238,7 +238,8 @@ static char *printed(bool dot, bool markdown)
 static void table_is_printed_whole(void **state UNUSED)
 {
 	size_t cells = 0, lines = 0, rows = 0;
-	char *text = printed(false, false), *md = printed(false, true), *dot = printed(true, false);
+	char *text = printed(false, false), *md = printed(false, true),
+	     *diagram = printed(true, false);
 
 	for (unsigned s = 0; s < VM_STATE_COUNT; s++)
 		for (unsigned ev = 0; ev < VM_EVENT_COUNT; ev++) {
@@ -252,9 +253,10 @@ static void table_is_printed_whole(void **state UNUSED)
 				 vm_state_name((enum vm_state)s), vm_event_name((enum vm_event)ev),
 				 vm_state_name(c.next));
 			assert_non_null(strstr(md, row));
-			snprintf(row, sizeof(row), "\t%s -> %s [", vm_state_name((enum vm_state)s),
+			snprintf(row, sizeof(row),
+				 "    %s --> %s: ", vm_state_name((enum vm_state)s),
 				 vm_state_name(c.next));
-			assert_int_equal(strstr(dot, row) != NULL, c.next != s);
+			assert_int_equal(strstr(diagram, row) != NULL, c.next != s);
 		}
 	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
 		assert_true(end - line <= 100);
@@ -266,11 +268,11 @@ static void table_is_printed_whole(void **state UNUSED)
 	assert_int_equal(lines, cells + VM_STATE_COUNT + 3);
 	assert_int_equal(rows, cells + VM_STATE_COUNT + 5);
 	assert_non_null(strstr(text, "\nsuspended   restore     resuming    make a process"));
-	assert_non_null(strstr(dot, "running -> paused [label=\"pause, is-paused\"];"));
-	assert_non_null(strstr(dot, "[label=\"is-saved\", style=dashed];"));
+	assert_non_null(strstr(diagram, "    running --> paused: pause, is-paused\n"));
+	assert_non_null(strstr(diagram, "    suspending --> suspended: is-saved\n"));
 	free(text);
 	free(md);
-	free(dot);
+	free(diagram);
 }
 
 int main(void)
