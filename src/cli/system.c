@@ -68,8 +68,7 @@ static int cmd_system_audit_verify(const struct cmd *self, int argc, char **argv
 	int ret = get(self, argc, argv, "/v1/audit/verify", &result);
 
 	/* Whether the log is whole is the answer, not a failure of the request. */
-	if (!ret && (json_is_false(json_object_get(result, "ok")) ||
-		     json_is_false(json_object_get(result, "intact"))))
+	if (!ret && json_is_false(json_object_get(result, "intact")))
 		ret = HOLM_EXIT_INPUT;
 	json_decref(result);
 	return ret;
