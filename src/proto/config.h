@@ -35,8 +35,8 @@
 #define VM_SERIAL_MAX	20 /* virtio 1.2, 5.2.6.1: length of a disk's serial */
 #define VM_FORWARDS_MAX 64
 #define VM_DEVICES_MAX	16
-#define VM_LIMIT_MAX	RATE_MAX /* bytes a second */
-#define VM_CONFIG_MAX	(1u << 20)   /* bytes of JSON at most */
+#define VM_LIMIT_MAX	RATE_MAX   /* bytes a second */
+#define VM_CONFIG_MAX	(1u << 20) /* bytes of JSON at most */
 
 struct vm_disk {
 	char *path;

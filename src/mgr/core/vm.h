@@ -101,7 +101,7 @@ struct vm {
 
 	/* The manager's; see manager.c and reports.c. */
 	char *text;	      /* the record as JSON on one line, as it is stored; owned */
-	char *brief;		   /* what lists show of it, likewise; owned */
+	char *brief;	      /* what lists show of it, likewise; owned */
 	bool start_paused;    /* run no guest code at first */
 	bool stands;	      /* its process says that no guest code runs */
 	bool unwritten;	      /* a report's change is not in the store yet */
