@@ -64,7 +64,7 @@ LISTS = {
 }
 OBJECTS = {
     '/v1/host': {'cpus': 8, 'memory': 17179869184},
-    '/v1/audit/verify': {'ok': True, 'entries': 1},
+    '/v1/audit/verify': {'intact': True, 'entries': 1, 'detail': ''},
     '/v1/openapi.json': {'openapi': '3.1.0'},
 }
 STATS = {'cpu_ns': 1500000000, 'memory': {'rss': 67108864, 'balloon': 0},
