@@ -449,6 +449,30 @@ static bool ended(struct machine *m, enum machine_end end)
 	return end != MACHINE_RESET || (m->config->on_reboot == VM_REBOOT_EXIT && !m->reset_asked);
 }
 
+static bool disks_busy(struct machine *m)
+{
+	bool busy = false;
+
+	loop_lock(m->loop);
+	for (unsigned i = 0; i < m->config->n_disks; i++)
+		busy = busy || blk_in_flight(m->blks[i]);
+	loop_unlock(m->loop);
+	return busy;
+}
+
+/*
+ * Let the disks end what they have begun: a guest may stop with requests under way, and a late read
+ * must not land in the memory of the system that boots next. No vCPU runs, so no more come than
+ * the queues hold.
+ */
+static int drain(struct machine *m)
+{
+	while (disks_busy(m))
+		if (loop_poll(m->loop, -1) < 0)
+			return -EIO;
+	return 0;
+}
+
 int machine_run(struct machine *m)
 {
 	enum machine_end end;
@@ -457,13 +481,13 @@ int machine_run(struct machine *m)
 		while ((end = machine_end(m)) == MACHINE_RUNS) {
 			if (atomic_load(&m->unsettled))
 				settle(m);
-			else if (loop_poll(m->loop, -1) < 0) {
-				log_line(LOG_ERROR, "machine", "the event loop failed");
-				return HOLM_EXIT_INTERNAL;
-			}
+			else if (loop_poll(m->loop, -1) < 0)
+				goto fail_loop;
 		}
 		vcpus_ask_pause(&m->vcpus);
 		vcpus_wait_paused(&m->vcpus);
+		if (drain(m))
+			goto fail_loop;
 		if (ended(m, end))
 			break;
 		log_line(LOG_INFO, "machine", "the guest reboots");
@@ -476,4 +500,8 @@ int machine_run(struct machine *m)
 		loop_unlock(m->loop);
 	}
 	return exit_code(m, end);
+
+fail_loop:
+	log_line(LOG_ERROR, "machine", "the event loop failed");
+	return HOLM_EXIT_INTERNAL;
 }

@@ -77,3 +77,18 @@ devices() {
 		[ "$(sha256sum <"$TMP/ro.raw" | cut -d' ' -f1)" = "$ro_sum" ]
 	check "$ENGINE, devices: the forwarded port gave the file" cmp "$TMP/back" "$TMP/www/file"
 }
+
+# cut_off - a guest that stops while its disks write ends as it says
+cut_off() {
+	truncate -s 1G "$TMP/busy.raw"
+	guest_script busy <<-'END'
+		for n in 1 2 3 4 5 6 7 8; do
+			dd if=/dev/zero of=/dev/vda bs=4M count=200 seek=$((n * 10)) 2>/dev/null &
+		done
+		sleep 2
+		sync &
+		sleep 0.3
+	END
+	guest_run busy 120 --cpus 2 --memory 512M --net none --disk "$TMP/busy.raw"
+	guest_status busy 33 "$ENGINE, devices: a guest may stop while its disk writes"
+}

@@ -7,5 +7,6 @@ set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 . "$TOP/tests/guest/lib.sh"
 . "$TOP/tests/guest/devices.sh"
-devices 4 850
+devices 4 720
+cut_off
 tap_done
