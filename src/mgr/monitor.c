@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AT_ONCE	 4			 /* VMs asked together: a request waits for no more */
+#define ROUND_NS (800 * CLOCK_NS_PER_MS) /* in which all are asked */
+
 static void to_history(struct history_sample *h, const struct vm *vm)
 {
 	const struct sample *s = &vm->sample;
@@ -75,40 +78,60 @@ static void on_answer(void *ctx, const json_t *reply, const struct err *e)
 	vm->sampled = false;
 }
 
-static bool ask_all(struct monitor *m)
+static void ask(struct monitor *m, struct vm *vm)
 {
 	struct control_request q = { .what = CONTROL_STATS };
-	bool any = false;
 
-	for (size_t i = 0; i < m->mgr->n_vms; i++) {
-		struct vm *vm = m->mgr->vms[i];
+	/* One that does not answer is not asked again: nothing piles up. */
+	if (!vm->asked)
+		vm->asked =
+			!m->mgr->runner->ops->send(m->mgr->runner, vm->id, &q, on_answer, vm, NULL);
+}
 
-		if (!vm->life.run.pid)
-			continue;
-		any = true;
-		/* One that does not answer is not asked again: nothing piles up. */
-		if (!vm->asked)
-			vm->asked = !m->mgr->runner->ops->send(m->mgr->runner, vm->id, &q,
-							       on_answer, vm, NULL);
-	}
-	return any;
+/*
+ * A few of them; the rest of the round comes in steps. Where VMs come or go meanwhile, one may be
+ * asked a round later.
+ */
+static void on_step(void *arg)
+{
+	struct monitor *m = arg;
+	unsigned asked = 0;
+
+	for (; m->next < m->mgr->n_vms && asked < AT_ONCE; m->next++)
+		if (m->mgr->vms[m->next]->life.run.pid) {
+			ask(m, m->mgr->vms[m->next]);
+			asked++;
+		}
+	if (m->next < m->mgr->n_vms)
+		loop_timer_arm(&m->step, m->mgr->clock->mono_ns(m->mgr->clock) + m->step_ns);
 }
 
 static void on_second(void *arg)
 {
 	struct monitor *m = arg;
+	size_t running = 0;
 
 	write_round(m);
 	if (m->second)
 		m->second(m->ctx);
 	mgr_limits_round(m->mgr);
-	if (ask_all(m))
-		loop_timer_arm(&m->timer, m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC);
+	for (size_t i = 0; i < m->mgr->n_vms; i++)
+		running += m->mgr->vms[i]->life.run.pid != 0;
+	if (!running)
+		return;
+	loop_timer_arm(&m->timer, m->mgr->clock->mono_ns(m->mgr->clock) + CLOCK_NS_PER_SEC);
+	/* A round that is late is ended before the next one begins. */
+	if (loop_timer_armed(&m->step))
+		return;
+	m->next = 0;
+	m->step_ns = ROUND_NS / (running / AT_ONCE + 1);
+	on_step(m);
 }
 
 void monitor_start(struct monitor *m)
 {
 	loop_timer_init(&m->timer, m->mgr->loop, on_second, m);
+	loop_timer_init(&m->step, m->mgr->loop, on_step, m);
 	monitor_wake(m);
 }
 
@@ -117,6 +140,7 @@ void monitor_stop(struct monitor *m)
 	if (!m->mgr)
 		return;
 	loop_timer_disarm(&m->timer);
+	loop_timer_disarm(&m->step);
 	free(m->batch);
 	m->batch = NULL;
 }
