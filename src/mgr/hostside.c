@@ -30,7 +30,7 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 			       .mac = c->mac_given ? c->mac : NULL };
 	MEM_AUTO struct net_rule *rules = NULL;
 	const struct net_lease *lease;
-	char mac[18];
+	char mac[NET_MAC_TEXT];
 	int ret;
 
 	if (c->net != VM_NET_MANAGED)
@@ -45,9 +45,7 @@ static int plug(struct hostside *h, const struct vm *vm, struct vm_config *c, in
 	ret = netmgr_attach(h->net, c->network, &nic, tap_fd, &lease, e);
 	if (ret)
 		return ret;
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", lease->mac[0], lease->mac[1],
-		 lease->mac[2], lease->mac[3], lease->mac[4], lease->mac[5]);
-	return vm_config_set(c, "mac", mac, e);
+	return vm_config_set(c, "mac", net_mac_format(mac, lease->mac), e);
 }
 
 /* A disk's "volume:NAME" becomes the path of its file. */

@@ -216,15 +216,13 @@ void h_network_verb(struct api_ctx *ctx, struct api_request *r, const char *cons
 
 static json_t *encode_lease(const struct net_lease *l)
 {
-	char mac[18], addr[INET_ADDRSTRLEN] = "";
+	char mac[NET_MAC_TEXT], addr[INET_ADDRSTRLEN] = "";
 	struct in_addr in = { htonl(l->addr) };
 
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1], l->mac[2],
-		 l->mac[3], l->mac[4], l->mac[5]);
 	if (l->addr)
 		inet_ntop(AF_INET, &in, addr, sizeof(addr));
-	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "vm", l->vm, "name", l->name, "mac", mac,
-			 "address", addr, "attached", l->attached);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "vm", l->vm, "name", l->name, "mac",
+			 net_mac_format(mac, l->mac), "address", addr, "attached", l->attached);
 }
 
 void h_network_leases(struct api_ctx *ctx, struct api_request *r, const char *const arg[])

@@ -265,9 +265,6 @@ int mgr_recover(struct mgr *m, struct err *e)
 	swept = m->runner->ops->sweep(m->runner, known, m);
 	if (swept)
 		log_line(LOG_WARN, "recover", "removed what was left of %u unknown VMs", swept);
-	/* By id, because what happens here may sort them anew. */
-	for (size_t i = 0; i < m->n_vms; i++)
-		m->vms[i]->unwritten = false;
 	return mgr_recover_lives(m, e);
 }
 
@@ -386,7 +383,6 @@ static int write_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm
 		return ret;
 	keep_text(vm, fresh->text, fresh->brief);
 	fresh->text = fresh->brief = NULL;
-	m->changes++;
 	vm->etag = fresh->etag;
 	vm_take(vm, fresh);
 	mgr_reorder(m, vm);

@@ -37,7 +37,6 @@ struct spawn {
 	int run, state; /* folders */
 	int fd[FD_COUNT];
 	int log; /* stdout and stderr */
-	char pid_text[16];
 };
 
 static int open_file(int dir, const char *name, int flags, int *fd, struct err *e)
