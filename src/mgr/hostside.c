@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "mgr/run/process.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -77,6 +78,17 @@ static uint64_t disk_used(void *ctx, const char *project)
 	struct hostside *h = ctx;
 
 	return stock_bytes(&h->stock, project);
+}
+
+static void measure(void *ctx, const struct vm *vm, struct sample *s)
+{
+	struct hostside *h = ctx;
+	struct cgroup_usage use;
+
+	s->cpu_ns = process_cpu_ns(vm->life.run.pid);
+	s->steal_ns = process_steal_ns(vm->life.run.pid);
+	if (groups_read(&h->groups, vm, &use))
+		s->throttled_ns = use.throttled_ns;
 }
 
 static int prepare(void *ctx, const struct vm *vm, struct vm_config *c, int *tap_fd, struct err *e)
@@ -164,6 +176,7 @@ const struct mgr_host_ops hostside_ops = {
 	.release = release,
 	.changed = changed,
 	.purged = purged,
+	.measure = measure,
 	.disk_used = disk_used,
 };
 

@@ -5,7 +5,6 @@
 #include "mgr/monitor.h"
 
 #include "base/log.h"
-#include "mgr/run/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,15 +65,11 @@ static void write_round(struct monitor *m)
 static void on_answer(void *ctx, const json_t *reply, const struct err *e)
 {
 	struct vm *vm = ctx;
-	struct mgr *m = vm->mgr;
 
 	vm->asked = false;
 	if (e || !vm->life.run.pid)
 		return;
-	sample_read(&vm->sample, reply);
-	vm->sample.at_ns = m->clock->wall_ns(m->clock);
-	vm->sample.cpu_ns = process_cpu_ns(vm->life.run.pid);
-	vm->sample.steal_ns = process_steal_ns(vm->life.run.pid);
+	mgr_measure(vm->mgr, vm, &vm->sample, reply);
 	vm->sampled = false;
 }
 

@@ -76,6 +76,8 @@ def main():
         time.sleep(3)
         used = (cpu(d)['one'] - before['one']) / 1e9 / (time.monotonic() - start)
         report('a limit of 0.2 CPUs holds', used <= 0.22, f'used {used:.3f} CPUs')
+        held = d.ok('GET', '/v1/vms/one/stats')['throttled_ns'] / 1e9
+        report('the stats say how long the limit held it back', held > 0, f'{held:.2f} s')
     print(f'1..{report.n}')
     return report.bad
 

@@ -9,7 +9,6 @@
 #include "mgr/api/reply.h"
 #include "mgr/api/wait.h"
 #include "mgr/net/network.h"
-#include "mgr/run/process.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -291,8 +290,7 @@ void h_vm_wait(struct api_ctx *ctx, struct api_request *r, const char *const arg
 struct question {
 	struct api_ctx *ctx;
 	struct api_request *r; /* NULL: the peer went */
-	struct sample before;  /* for what the process does not say */
-	pid_t pid;
+	struct vm *vm;	       /* the runner answers before its process's end is told */
 	struct loop_timer wait;
 };
 
@@ -317,17 +315,14 @@ static void on_silence(void *arg)
 static void on_stats(void *arg, const json_t *reply, const struct err *e)
 {
 	struct question *q = arg;
-
-	struct sample s = q->before;
+	struct sample s;
 
 	loop_timer_disarm(&q->wait);
 	if (q->r && e) {
 		api_fail_err(q->r, e);
 	} else if (q->r) {
-		sample_read(&s, reply);
-		s.at_ns = q->ctx->mgr->clock->wall_ns(q->ctx->mgr->clock);
-		s.cpu_ns = process_cpu_ns(q->pid);
-		s.steal_ns = process_steal_ns(q->pid);
+		s = q->vm->sample;
+		mgr_measure(q->ctx->mgr, q->vm, &s, reply);
 		api_reply_json(q->r, 200, sample_encode(&s));
 	}
 	free(q);
@@ -352,9 +347,7 @@ void h_vm_stats(struct api_ctx *ctx, struct api_request *r, const char *const ar
 		api_fail(r, API_NO_RESOURCE, "no memory for the question");
 		return;
 	}
-	*q = (struct question) {
-		.ctx = ctx, .r = r, .before = vm->sample, .pid = vm->life.run.pid
-	};
+	*q = (struct question) { .ctx = ctx, .r = r, .vm = vm };
 	if (ctx->runner->ops->send(ctx->runner, vm->id, &ask, on_stats, q, &e)) {
 		free(q);
 		api_fail_err(r, &e);

@@ -76,6 +76,14 @@ int mgr_write(struct mgr *m, struct vm *vm, const struct audit_entry *a, struct 
 	return 0;
 }
 
+void mgr_measure(struct mgr *m, const struct vm *vm, struct sample *s, const json_t *stats)
+{
+	sample_read(s, stats);
+	s->at_ns = m->clock->wall_ns(m->clock);
+	if (m->host)
+		m->host->measure(m->host_ctx, vm, s);
+}
+
 void mgr_tell(struct mgr *m, const struct vm *vm)
 {
 	char target[VM_NAME_MAX + 4];

@@ -68,6 +68,8 @@ struct mgr_host_ops {
 	void (*changed)(void *ctx, const struct vm *vm, bool renamed);
 	/** The VM is removed for good. */
 	void (*purged)(void *ctx, const struct vm *vm);
+	/** What the host says of a VM's process: the sample's times of CPU. */
+	void (*measure)(void *ctx, const struct vm *vm, struct sample *s);
 	/** Bytes of volumes in a project. */
 	uint64_t (*disk_used)(void *ctx, const char *project);
 };
@@ -106,6 +108,12 @@ void mgr_fini(struct mgr *m);
 
 /** mgr_recover() - see above; errors only where the store or the host cannot be read. */
 int mgr_recover(struct mgr *m, struct err *e) MUST_CHECK;
+
+/**
+ * mgr_measure() - a sample of now in @s: its process's answer to "stats", and the host's word.
+ * @vm: one that has a process
+ */
+void mgr_measure(struct mgr *m, const struct vm *vm, struct sample *s, const json_t *stats);
 
 /** mgr_find() - by name, else by id; a deleted VM by id, or by name where no other has it. */
 struct vm *mgr_find(struct mgr *m, const char *name_or_id);
