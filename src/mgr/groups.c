@@ -224,11 +224,17 @@ void groups_leave(struct groups *g, const struct vm *vm)
 		remove_path(g, path);
 }
 
-bool groups_read(struct groups *g, const struct vm *vm, struct cgroup_usage *out)
+bool groups_throttled(struct groups *g, const struct vm *vm, uint64_t *ns)
 {
 	char path[CGROUP_PATH_MAX];
+	struct cgroup_usage use;
 
-	return g->cg && !path_of(g, vm, path) && !cgroup_read(g->cg, path, out, NULL);
+	if (!g->cg || path_of(g, vm, path) ||
+	    cgroup_read(g->cg, path, CGROUP_BIT(CGROUP_CPU), &use, NULL) ||
+	    !(use.have & CGROUP_BIT(CGROUP_CPU)))
+		return false;
+	*ns = use.throttled_ns;
+	return true;
 }
 
 static int look_at(void *ctx, const char *path)

@@ -48,8 +48,8 @@ void groups_set(struct groups *g, const struct vm *vm);
 void groups_set_reserved(struct groups *g);
 /** groups_leave() - the process is gone, or about to. */
 void groups_leave(struct groups *g, const struct vm *vm);
-/** groups_read() - what the VM used; false: not known. */
-bool groups_read(struct groups *g, const struct vm *vm, struct cgroup_usage *out);
+/** groups_throttled() - ns for which the VM's limit held its CPUs back; false: not known. */
+bool groups_throttled(struct groups *g, const struct vm *vm, uint64_t *ns);
 /** groups_sweep() - remove the groups that belong to no VM with a process. */
 void groups_sweep(struct groups *g);
 

@@ -83,12 +83,10 @@ static uint64_t disk_used(void *ctx, const char *project)
 static void measure(void *ctx, const struct vm *vm, struct sample *s)
 {
 	struct hostside *h = ctx;
-	struct cgroup_usage use;
 
 	s->cpu_ns = process_cpu_ns(vm->life.run.pid);
 	s->steal_ns = process_steal_ns(vm->life.run.pid);
-	if (groups_read(&h->groups, vm, &use))
-		s->throttled_ns = use.throttled_ns;
+	groups_throttled(&h->groups, vm, &s->throttled_ns);
 }
 
 static int prepare(void *ctx, const struct vm *vm, struct vm_config *c, int *tap_fd, struct err *e)

@@ -131,8 +131,13 @@ int cgroup_attach(struct cgroups *g, const char *path, pid_t pid, struct err *e)
 int cgroup_set(struct cgroups *g, const char *path, const struct cgroup_limits *l,
 	       unsigned *missing, struct err *e) MUST_CHECK;
 
-/** cgroup_read() - 0; -ENOENT: no such group in any hierarchy. */
-int cgroup_read(struct cgroups *g, const char *path, struct cgroup_usage *out,
+/**
+ * cgroup_read() - what a group used; each controller costs several calls of the kernel.
+ * @want: CGROUP_BIT() of the controllers asked for; version 2 has CPUACCT's in CPU's file
+ *
+ * Return: 0; -ENOENT: no such group in any hierarchy of theirs.
+ */
+int cgroup_read(struct cgroups *g, const char *path, unsigned want, struct cgroup_usage *out,
 		struct err *e) MUST_CHECK;
 
 /**

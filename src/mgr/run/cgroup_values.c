@@ -293,7 +293,8 @@ static void read_memory(int dir, unsigned version, struct cgroup_usage *u)
 		psi_read(dir, "memory.pressure", &u->psi_memory);
 }
 
-int cgroup_read(struct cgroups *g, const char *path, struct cgroup_usage *out, struct err *e)
+int cgroup_read(struct cgroups *g, const char *path, unsigned want, struct cgroup_usage *out,
+		struct err *e)
 {
 	char buf[2 * CGROUP_PATH_MAX];
 	struct cgroup_usage u = { 0 };
@@ -304,19 +305,20 @@ int cgroup_read(struct cgroups *g, const char *path, struct cgroup_usage *out, s
 		return ret;
 	for (unsigned i = 0; i < g->n_hier; i++) {
 		const struct cgroup_hier *h = &g->hier[i];
-		FD_AUTO dir = openat(h->base, buf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		unsigned here = h->ctls & want;
+		FD_AUTO dir = here ? openat(h->base, buf, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
 		if (dir < 0)
 			continue;
 		found = true;
-		if (h->ctls & CGROUP_BIT(CGROUP_CPU))
+		if (here & CGROUP_BIT(CGROUP_CPU))
 			read_cpu(dir, h->version, &u);
-		if (h->version == 1 && (h->ctls & CGROUP_BIT(CGROUP_CPUACCT)) &&
+		if (h->version == 1 && (here & CGROUP_BIT(CGROUP_CPUACCT)) &&
 		    !kfile_read_u64(dir, "cpuacct.usage", &u.cpu_ns))
 			u.have |= CGROUP_BIT(CGROUP_CPUACCT);
-		if (h->ctls & CGROUP_BIT(CGROUP_MEMORY))
+		if (here & CGROUP_BIT(CGROUP_MEMORY))
 			read_memory(dir, h->version, &u);
-		if (h->ctls & CGROUP_BIT(CGROUP_IO))
+		if (here & CGROUP_BIT(CGROUP_IO))
 			read_io(dir, h->version, &u);
 	}
 	if (!found)

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define ALL (~0u) /* all controllers that are there */
 #define V2 "/sys/fs/cgroup"
 #define VM "/holm/p-web/vm-1a"
 
@@ -129,7 +130,7 @@ static void version_2_usage(void **state UNUSED)
 
 	v2_tree(&t, "cpuset cpu io memory\n");
 	g = open_tree(&t, CGROUP_TOP);
-	assert_int_equal(cgroup_read(g, "web/2b", &u, &e), -ENOENT);
+	assert_int_equal(cgroup_read(g, "web/2b", ALL, &u, &e), -ENOENT);
 	tree_put(&t, V2 VM "/cpu.stat", "usage_usec 1500\nuser_usec 1000\nthrottled_usec 7\n");
 	tree_put(&t, V2 VM "/memory.current", "4096\n");
 	tree_put(&t, V2 VM "/io.stat",
@@ -138,7 +139,7 @@ static void version_2_usage(void **state UNUSED)
 	tree_put(&t, V2 VM "/memory.pressure",
 		 "some avg10=1.25 avg60=0.50 avg300=12.00 total=12345\n"
 		 "full avg10=0.07 avg60=0.00 avg300=0.00 total=99\n");
-	assert_int_equal(cgroup_read(g, "web/1a", &u, &e), 0);
+	assert_int_equal(cgroup_read(g, "web/1a", ALL, &u, &e), 0);
 	assert_int_equal(u.have, CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_CPUACCT) |
 					 CGROUP_BIT(CGROUP_MEMORY) | CGROUP_BIT(CGROUP_IO));
 	assert_int_equal(u.cpu_ns, 1500000);
@@ -155,6 +156,8 @@ static void version_2_usage(void **state UNUSED)
 	assert_int_equal(u.psi_memory.full.avg10, 7);
 	assert_false(u.psi_cpu.there);
 	assert_false(u.psi_io.there);
+	assert_int_equal(cgroup_read(g, "web/1a", CGROUP_BIT(CGROUP_IO), &u, &e), 0);
+	assert_int_equal(u.have, CGROUP_BIT(CGROUP_IO));
 	cgroups_close(g);
 	tree_remove(&t);
 }
@@ -283,7 +286,7 @@ static void hybrid(void **state UNUSED)
 	says(&t, V2 "/cpu,cpuacct" VM "/cpu.cfs_quota_us", "150000");
 	says(&t, V2 "/cpuset" VM "/cpuset.cpus", "0-1");
 	says(&t, V2 "/unified" VM "/memory.max", "1073741824");
-	assert_int_equal(cgroup_read(g, "web/1a", &u, &e), 0);
+	assert_int_equal(cgroup_read(g, "web/1a", ALL, &u, &e), 0);
 	assert_int_equal(u.cpu_ns, 123456);
 	assert_int_equal(u.throttled_ns, 300);
 	assert_int_equal(u.memory, 77);
@@ -320,7 +323,7 @@ static void version_1_io(void **state UNUSED)
 	assert_int_equal(cgroup_set(g, "web/1a", &l, &missing, &e), 0);
 	assert_int_equal(missing, 0);
 	says(&t, V2 "/blkio" VM "/blkio.bfq.weight", "1000");
-	assert_int_equal(cgroup_read(g, "web/1a", &u, &e), 0);
+	assert_int_equal(cgroup_read(g, "web/1a", ALL, &u, &e), 0);
 	assert_int_equal(u.read_bytes, 101);
 	assert_int_equal(u.write_bytes, 7);
 	assert_int_equal(u.read_ops, 3);
@@ -347,7 +350,7 @@ static void nothing_mounted(void **state UNUSED)
 	assert_int_equal(cgroup_set(g, "web/1a", &all_limits, &missing, &e), 0);
 	assert_int_equal(missing, CGROUP_BIT(CGROUP_CPU) | CGROUP_BIT(CGROUP_MEMORY) |
 					  CGROUP_BIT(CGROUP_IO) | CGROUP_BIT(CGROUP_CPUSET));
-	assert_int_equal(cgroup_read(g, "web/1a", &u, &e), -ENOENT);
+	assert_int_equal(cgroup_read(g, "web/1a", ALL, &u, &e), -ENOENT);
 	assert_int_equal(cgroup_remove(g, "web/1a", &e), 0);
 	cgroups_close(g);
 	tree_remove(&t);
@@ -500,7 +503,7 @@ static void real_groups(void **state UNUSED)
 	/* It uses time; where it is limited, it is stopped by that. */
 	do {
 		usleep(50000);
-		assert_int_equal(cgroup_read(g, "p/1", &u, &e), 0);
+		assert_int_equal(cgroup_read(g, "p/1", ALL, &u, &e), 0);
 	} while ((u.cpu_ns < 100000000 || (!(missing & CGROUP_BIT(CGROUP_CPU)) &&
 					   (u.have & CGROUP_BIT(CGROUP_CPU)) && !u.throttled_ns)) &&
 		 clock_monotonic_ns() < until);
@@ -515,7 +518,7 @@ static void real_groups(void **state UNUSED)
 	waitpid(pid, NULL, 0);
 	if (ret)
 		fail_msg("%s", e.msg);
-	assert_int_equal(cgroup_read(g, "p/1", &u, &e), -ENOENT);
+	assert_int_equal(cgroup_read(g, "p/1", ALL, &u, &e), -ENOENT);
 	cgroups_remove_base(g);
 	cgroups_close(g);
 }
