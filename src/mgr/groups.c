@@ -23,13 +23,9 @@
 /* "web/team/ID": the project, those above it before it, and the VM. */
 static int path_of(const struct groups *g, const struct vm *vm, char buf[CGROUP_PATH_MAX])
 {
-	const struct project *chain[PROJECT_DEPTH_MAX + 1] = { NULL };
-	const struct project *x = people_project(g->mgr->people, vm->project);
-	size_t n = 0, at = 0;
+	const struct project *chain[PROJECT_DEPTH_MAX];
+	size_t n = people_chain(g->mgr->people, vm->project, chain), at = 0;
 
-	for (; x && n < ARRAY_SIZE(chain);
-	     x = x->parent[0] ? people_project(g->mgr->people, x->parent) : NULL)
-		chain[n++] = x;
 	buf[0] = '\0';
 	while (n--) {
 		int len = snprintf(buf + at, CGROUP_PATH_MAX - at, "%s/", chain[n]->id);

@@ -207,7 +207,7 @@ uint64_t mgr_limit_io(const struct vm *vm);
 uint64_t mgr_limit_net(const struct vm *vm);
 /** mgr_limits_tell() - a running VM's limits to its process, where it does not know them. */
 void mgr_limits_tell(struct mgr *m, struct vm *vm);
-/** mgr_limits_round() - once a second, after samples: divide the network's capacity anew. */
+/** mgr_limits_round() - once a second, after samples: divide what is shared anew. */
 void mgr_limits_round(struct mgr *m);
 /** mgr_press() - power button now, force when life.stop_by_ns has come. */
 void mgr_press(struct mgr *m, struct vm *vm);

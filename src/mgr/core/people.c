@@ -353,6 +353,17 @@ static const struct project *parent_of(const struct people *p, const struct proj
 	return x->parent[0] && people_find_project(p, x->parent, &at) ? p->projects[at] : NULL;
 }
 
+size_t people_chain(const struct people *p, const char *name,
+		    const struct project *chain[PROJECT_DEPTH_MAX])
+{
+	size_t n = 0;
+
+	for (const struct project *x = people_project(p, name); x && n < PROJECT_DEPTH_MAX;
+	     x = parent_of(p, x))
+		chain[n++] = x;
+	return n;
+}
+
 size_t people_children(const struct people *p, const char *id)
 {
 	size_t n = 0;

@@ -114,6 +114,13 @@ const struct project *people_project(const struct people *p, const char *name);
 /* The @i'th in the order of ids; NULL behind the last. */
 const struct user *people_user_at(const struct people *p, size_t i);
 const struct project *people_project_at(const struct people *p, size_t i);
+/**
+ * people_chain() - a project and those above it, the nearest first.
+ * @chain: room for PROJECT_DEPTH_MAX; valid until the next commit
+ * Return: how many; 0: there is no such project.
+ */
+size_t people_chain(const struct people *p, const char *name,
+		    const struct project *chain[PROJECT_DEPTH_MAX]);
 /** people_children() - projects right below @id. */
 size_t people_children(const struct people *p, const char *id);
 /** people_below() - whether project @id is @top or below it. */

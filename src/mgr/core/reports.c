@@ -8,6 +8,7 @@
 #include "mgr/core/manager.h"
 
 #include "base/log.h"
+#include "mgr/core/divide.h"
 #include "mgr/core/record.h"
 
 #include <errno.h>
@@ -137,8 +138,7 @@ static void clean(struct mgr *m, struct vm *vm)
 	vm->stands = vm->asked = false;
 	vm->sample = (struct sample) { 0 };
 	vm->told = (struct vm_told) { 0 };
-	vm->moved = (struct vm_moved) { 0 };
-	vm->net_part = 0;
+	divide_forget(vm);
 }
 
 void mgr_start_failed(struct mgr *m, struct vm *vm, const char *why)

@@ -76,10 +76,10 @@ struct vm_told {
 	uint64_t io, net;
 };
 
-/** How much its network moves, see limits.c. */
-struct vm_moved {
+/** What it moves of something that is divided, and its part of that; see divide.h. */
+struct vm_flow {
 	uint64_t at_ns, bytes; /* of the last sample */
-	uint64_t rate;	       /* bytes a second */
+	uint64_t rate, part;   /* bytes a second; part 0: it has none */
 };
 
 struct vm {
@@ -109,8 +109,7 @@ struct vm {
 	bool sampled;	      /* @sample is in the history */
 	bool asked;	      /* for the next sample, and has not answered */
 	struct vm_told told;
-	struct vm_moved moved;
-	uint64_t net_part; /* of the network's capacity; 0: that is not divided */
+	struct vm_flow io_flow, net_flow;
 	struct mgr *mgr;
 	struct loop_timer grace;   /* after shutdown: force */
 	struct loop_timer backoff; /* before a restart by policy */

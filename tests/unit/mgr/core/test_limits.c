@@ -41,16 +41,20 @@ static void start(struct rig *t, unsigned i)
 	fake_says_hello(&t->v.runner, t->vm[i]->id, false);
 }
 
+static void add_vm(struct rig *t, unsigned i, const char *project)
+{
+	json_t *o = json_pack("{s:s#, s:s, s:{s:s, s:s}}", "name", &"abc"[i], (size_t)1, "project",
+			      project, "config", "kernel", "/k", "memory", "16M");
+
+	assert_int_equal(mgr_create(&t->v.mgr, &root, o, &t->vm[i], NULL), 0);
+	json_decref(o);
+}
+
 static void setup(struct rig *t)
 {
 	env_open(&t->v);
-	for (unsigned i = 0; i < N; i++) {
-		json_t *o = json_pack("{s:s#, s:{s:s, s:s}}", "name", &"abc"[i], (size_t)1,
-				      "config", "kernel", "/k", "memory", "16M");
-
-		assert_int_equal(mgr_create(&t->v.mgr, &root, o, &t->vm[i], NULL), 0);
-		json_decref(o);
-	}
+	for (unsigned i = 0; i < N; i++)
+		add_vm(t, i, "default");
 }
 
 static void a_process_is_told_what_changes(void **state UNUSED)
@@ -118,8 +122,8 @@ static void seconds(struct rig *t, unsigned n, const uint64_t want[N])
 		}
 		mgr_limits_round(&t->v.mgr);
 		for (unsigned i = 0; i < N; i++) {
-			assert_true(t->vm[i]->net_part > 0);
-			sum += t->vm[i]->net_part;
+			assert_true(t->vm[i]->net_flow.part > 0);
+			sum += t->vm[i]->net_flow.part;
 		}
 		assert_in_range(sum, 0, t->v.mgr.net_capacity);
 	}
@@ -166,7 +170,7 @@ static void capacity_is_divided_by_shares(void **state UNUSED)
 	assert_int_equal(t.vm[2]->told.net, 5 * MIB);
 	/* Not divided: nothing of that is left for the next life. */
 	fake_ends(&t.v.runner, t.vm[0]->id, "poweroff", 0);
-	assert_int_equal(t.vm[0]->net_part, 0);
+	assert_int_equal(t.vm[0]->net_flow.part, 0);
 	env_close(&t.v);
 }
 
@@ -180,9 +184,65 @@ static void who_has_no_network_has_no_part(void **state UNUSED)
 	for (unsigned i = 0; i < N; i++)
 		start(&t, i);
 	mgr_limits_round(&t.v.mgr);
-	assert_int_equal(t.vm[0]->net_part, 0);
-	near(t.vm[1]->net_part, 30 * MIB);
-	near(t.vm[2]->net_part, 30 * MIB);
+	assert_int_equal(t.vm[0]->net_flow.part, 0);
+	near(t.vm[1]->net_flow.part, 30 * MIB);
+	near(t.vm[2]->net_flow.part, 30 * MIB);
+	env_close(&t.v);
+}
+
+/* What a project may move is divided among its VMs, from their start; others have no part in it. */
+static void a_projects_limit_is_divided(void **state UNUSED)
+{
+	struct rig t = { 0 };
+	static const char *const projects[N] = { "low", "top", "default" };
+	uint64_t rate[N] = { UINT32_MAX, 0, UINT32_MAX };
+
+	env_open(&t.v);
+	assert_int_equal(env_call(&t.v, "POST", "/v1/projects",
+				  "{\"name\":\"top\",\"resources\":{\"io\":{\"limit\":\"40M\"}}}"),
+			 201);
+	assert_int_equal(env_call(&t.v, "POST", "/v1/projects",
+				  "{\"name\":\"low\",\"parent\":\"top\"}"),
+			 201);
+	for (unsigned i = 0; i < N; i++) {
+		char body[200];
+
+		snprintf(body, sizeof(body),
+			 "{\"config\":{\"kernel\":\"/k\",\"memory\":\"16M\",\"disks\":[\"/d%u\"]}}",
+			 i);
+		add_vm(&t, i, projects[i]);
+		change(&t, i, body);
+		start(&t, i);
+	}
+	assert_int_equal(t.vm[0]->told.io, 40 * MIB);
+	assert_int_equal(t.vm[2]->told.io, 0);
+	for (unsigned s = 0; s < 4; s++) {
+		clock_fake_advance(&t.v.clock, CLOCK_NS_PER_SEC);
+		for (unsigned i = 0; i < N; i++) {
+			struct vm *vm = t.vm[i];
+			uint64_t may = vm->told.io ? vm->told.io : 1ull << 40;
+
+			vm->sample.at_ns = t.v.clock.wall;
+			vm->sample.read_bytes += MIN(may, rate[i]);
+		}
+		mgr_limits_round(&t.v.mgr);
+		assert_in_range(t.vm[0]->io_flow.part + t.vm[1]->io_flow.part, 1, 40 * MIB);
+		assert_int_equal(t.vm[2]->told.io, 0);
+		/* From the third second on the other one wants its half, too. */
+		if (s == 1) {
+			assert_true(t.vm[0]->told.io > 25 * MIB);
+			rate[1] = UINT32_MAX;
+		}
+	}
+	near(t.vm[0]->told.io, 20 * MIB);
+	near(t.vm[1]->told.io, 20 * MIB);
+	/* The limit goes, and so do the parts. */
+	assert_int_equal(env_call(&t.v, "PATCH", "/v1/projects/top",
+				  "{\"resources\":{\"io\":{\"limit\":0}}}"),
+			 200);
+	mgr_limits_round(&t.v.mgr);
+	assert_int_equal(t.vm[0]->told.io, 0);
+	assert_int_equal(t.vm[1]->told.io, 0);
 	env_close(&t.v);
 }
 
@@ -219,6 +279,7 @@ int main(void)
 		cmocka_unit_test(an_adopted_one_is_told_everything),
 		cmocka_unit_test(capacity_is_divided_by_shares),
 		cmocka_unit_test(who_has_no_network_has_no_part),
+		cmocka_unit_test(a_projects_limit_is_divided),
 		cmocka_unit_test(samples_have_latencies),
 	};
 

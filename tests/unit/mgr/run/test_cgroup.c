@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #define ALL (~0u) /* all controllers that are there */
-#define V2 "/sys/fs/cgroup"
-#define VM "/holm/p-web/vm-1a"
+#define V2  "/sys/fs/cgroup"
+#define VM  "/holm/p-web/vm-1a"
 
 static struct cgroups *open_tree(const struct tree *t, enum cgroup_place place)
 {
