@@ -10,6 +10,7 @@
  * process by SIGBUS, as with any mapped file.
  */
 #include "base/bytes.h"
+#include "base/hostfile.h"
 #include "base/log.h"
 #include "boot/acpi.h"
 #include "machine/parts.h"
@@ -24,16 +25,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int file_open(struct boot_file *f, const char *what, const char *path, struct err *e)
+/* @given: its descriptor where it was handed down, which is ours then; -1: by its path. */
+static int file_open(struct boot_file *f, const char *what, const char *path, int given,
+		     struct err *e)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	int ret;
+	int fd = given;
+	int ret = given >= 0 ? 0 : hostfile_boot(what, path, &fd, e);
 
-	if (fd < 0) {
-		ret = -errno;
-		return err_set(e, ret, "cannot open the %s %s: %s", what, path, strerror(-ret));
-	}
+	if (ret)
+		return ret;
 	if (fstat(fd, &st) < 0)
 		ret = err_set(e, -errno, "cannot look at the %s %s: %s", what, path,
 			      strerror(errno));
@@ -53,10 +54,11 @@ static int file_open(struct boot_file *f, const char *what, const char *path, st
 
 int bootup_open(struct machine *m, struct err *e)
 {
-	int ret = file_open(&m->kernel, "kernel", m->config->kernel, e);
+	const struct vm_config *c = m->config;
+	int ret = file_open(&m->kernel, "kernel", c->kernel, c->kernel_fd, e);
 
-	if (!ret && m->config->initrd)
-		ret = file_open(&m->initrd, "initrd", m->config->initrd, e);
+	if (!ret && c->initrd)
+		ret = file_open(&m->initrd, "initrd", c->initrd, c->initrd_fd, e);
 	if (!ret && m->initrd.fd >= 0 && m->initrd.size > m->config->memory) {
 		char file[32], ram[32];
 

@@ -159,8 +159,13 @@ static int build_disk(struct machine *m, unsigned i, struct err *e)
 	struct blk_backend *b;
 	struct virtio_dev *d;
 	struct blk *k;
-	int ret = registry_formats[0].open(&b, c->path, c->readonly, m->loop, e);
+	const struct registry_format *f = &registry_formats[0];
+	int ret;
 
+	if (i < m->config->n_disk_fds)
+		ret = f->open_fd(&b, m->config->disk_fds[i], c->path, c->readonly, m->loop, e);
+	else
+		ret = f->open(&b, c->path, c->readonly, m->loop, e);
 	/* A size that is wrong is the file's fault, not the command line's. */
 	if (ret == -EINVAL) {
 		ret = -EBADMSG;

@@ -30,7 +30,7 @@ const struct boot_loader_ops *const registry_loaders[] = {
 };
 
 const struct registry_format registry_formats[] = {
-	{ .name = "raw", .open = blk_raw_open },
+	{ .name = "raw", .open = blk_raw_open, .open_fd = blk_raw_open_fd },
 };
 
 static int net_user(struct net_backend **out, const struct vm_config *c, struct loop *loop,

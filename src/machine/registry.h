@@ -25,6 +25,10 @@ struct registry_format {
 	const char *name;
 	int (*open)(struct blk_backend **out, const char *path, bool read_only, struct loop *loop,
 		    struct err *e);
+	/** open() of a descriptor, which is the backend's then; on failure it stays the caller's.
+	 */
+	int (*open_fd)(struct blk_backend **out, int fd, const char *path, bool read_only,
+		       struct loop *loop, struct err *e);
 };
 /** The first is the default. */
 extern const struct registry_format registry_formats[1];

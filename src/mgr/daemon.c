@@ -21,6 +21,7 @@
 #include "mgr/monitor.h"
 #include "mgr/notify.h"
 #include "mgr/run/local.h"
+#include "mgr/run/own_uid.h"
 #include "mgr/store/digest.h"
 #include "mgr/store/sqlite.h"
 
@@ -208,6 +209,7 @@ static int open_manager(struct daemon *d, struct err *e)
 		.run_dir = d->o->run_dir,
 		.state_dir = d->o->state_dir,
 		.vmm = d->o->vmm,
+		.own_uids = !d->o->user && own_uid_can(),
 		.made = hostside_made,
 		.ctx = &d->host,
 	};

@@ -728,6 +728,29 @@ FD_FIELD(log_fd_a)
 FD_FIELD(log_fd_b)
 FD_FIELD(exit_fd)
 FD_FIELD(tap_fd)
+FD_FIELD(kernel_fd)
+FD_FIELD(initrd_fd)
+
+static int set_disk_fd(struct vm_config *c, const char *value, struct err *e)
+{
+	int ret;
+
+	if (c->n_disk_fds == VM_DISKS_MAX)
+		return err_set(e, -E2BIG, "more than %d disk_fds", VM_DISKS_MAX);
+	ret = fd_parse("disk_fds", value, &c->disk_fds[c->n_disk_fds], e);
+	if (!ret)
+		c->n_disk_fds++;
+	return ret;
+}
+
+static json_t *get_disk_fds(const struct vm_config *c)
+{
+	json_t *a = c->n_disk_fds ? json_array() : NULL;
+
+	for (unsigned i = 0; i < c->n_disk_fds; i++)
+		json_array_append_new(a, json_sprintf("%d", c->disk_fds[i]));
+	return a;
+}
 
 static json_t *get_paused(const struct vm_config *c)
 {
@@ -773,6 +796,9 @@ static const struct config_field fields[] = {
 	{ "log_fd_b", CONFIG_NUMBER, true, set_log_fd_b, get_log_fd_b },
 	{ "exit_fd", CONFIG_NUMBER, true, set_exit_fd, get_exit_fd },
 	{ "tap_fd", CONFIG_NUMBER, true, set_tap_fd, get_tap_fd },
+	{ "kernel_fd", CONFIG_NUMBER, true, set_kernel_fd, get_kernel_fd },
+	{ "initrd_fd", CONFIG_NUMBER, true, set_initrd_fd, get_initrd_fd },
+	{ "disk_fds", CONFIG_ARRAY, true, set_disk_fd, get_disk_fds },
 	{ "paused", CONFIG_BOOL, true, set_paused, get_paused },
 	{ "start_ns", CONFIG_NUMBER, true, set_start_ns, get_start_ns },
 	{ "dry_run", CONFIG_BOOL, true, set_dry_run, get_dry_run },
@@ -823,6 +849,8 @@ int vm_config_init(struct vm_config *c, struct err *e)
 		.log_fd_b = -1,
 		.exit_fd = -1,
 		.tap_fd = -1,
+		.kernel_fd = -1,
+		.initrd_fd = -1,
 	};
 	c->name = strdup("vm");
 	c->engine = strdup("auto");
@@ -858,13 +886,16 @@ void vm_config_free(struct vm_config *c)
 
 unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS])
 {
-	const int all[VM_CONFIG_FDS] = { c->control_fd, c->console_fd, c->log_fd_a,
-					 c->log_fd_b,	c->exit_fd,    c->tap_fd };
+	const int all[] = { c->control_fd, c->console_fd, c->log_fd_a,	c->log_fd_b,
+			    c->exit_fd,	   c->tap_fd,	  c->kernel_fd, c->initrd_fd };
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < VM_CONFIG_FDS; i++)
+	static_assert(ARRAY_SIZE(all) + VM_DISKS_MAX == VM_CONFIG_FDS, "room for all");
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
 		if (all[i] >= 0)
 			fds[n++] = all[i];
+	for (unsigned i = 0; i < c->n_disk_fds; i++)
+		fds[n++] = c->disk_fds[i];
 	return n;
 }
 
@@ -898,6 +929,10 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 		return err_set(e, -EINVAL, "log_fd_a and log_fd_b go together, with console_fd");
 	if (c->tap_fd >= 0 && c->net != VM_NET_MANAGED)
 		return err_set(e, -EINVAL, "tap_fd goes with the net network:NAME");
+	if (c->n_disk_fds && c->n_disk_fds != c->n_disks)
+		return err_set(e, -EINVAL, "%u disk_fds for %u disks", c->n_disk_fds, c->n_disks);
+	if (c->initrd_fd >= 0 && !c->initrd)
+		return err_set(e, -EINVAL, "initrd_fd goes with an initrd");
 	ret = check_fds(c, e);
 	if (ret)
 		return ret;

@@ -113,7 +113,10 @@ struct vm_config {
 	int log_fd_a, log_fd_b; /* of the console, in turn */
 	int exit_fd;		/* receives how the VM ended */
 	int tap_fd;		/* of VM_NET_MANAGED */
-	bool paused;		/* start paused */
+	int kernel_fd, initrd_fd;
+	int disk_fds[VM_DISKS_MAX]; /* of all disks in their order, or of none */
+	unsigned n_disk_fds;
+	bool paused; /* start paused */
 	/* Between holm and holm-vmm only. */
 	uint64_t start_ns; /* CLOCK_MONOTONIC when `holm run` began, 0: unknown */
 	bool dry_run;	   /* build everything, run nothing */
@@ -173,7 +176,7 @@ char *vm_config_encode(const struct vm_config *c, bool internal);
 int vm_forward_parse(struct vm_forward *out, const char *value, struct err *e) MUST_CHECK;
 
 /** The descriptors that a configuration names. */
-#define VM_CONFIG_FDS 6
+#define VM_CONFIG_FDS (8 + VM_DISKS_MAX)
 
 /** vm_config_fds() - those that are given, as a list; returns how many. */
 unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS]);

@@ -170,6 +170,47 @@ def processes(d):
     check('the VM\'s command line tells nothing', b'count.elf' not in line, line)
 
 
+def ids(pid):
+    """(user ids, groups, effective capabilities) of a process."""
+    with open(f'/proc/{pid}/status', encoding='ascii') as f:
+        lines = dict(line.rstrip('\n').split(':', 1) for line in f if ':' in line)
+    return ({int(n) for n in lines['Uid'].split()}, {int(n) for n in lines['Gid'].split()},
+            int(lines['CapEff'], 16) | int(lines['CapPrm'], 16))
+
+
+def own_users(d, tmp):
+    """Each VM's process is a user that nobody else is, and works on what root alone may open."""
+    disk = os.path.join(tmp, 'private.raw')
+    with open(disk, 'wb') as f:
+        f.truncate(1 << 20)
+    os.chmod(disk, 0o600)
+    kernel = os.path.join(d.state, 'boot', 'count.elf')
+    d.ok('POST', '/v1/vms', {'name': 'twin', 'config': {
+        'kernel': kernel, 'memory': '8M', 'net': 'none', 'engine': 'soft', 'disks': [disk]}})
+    d.done('POST', '/v1/vms/twin/start')
+    d.ok('POST', '/v1/vms', {'name': 'host', 'config': {
+        'kernel': kernel, 'memory': '8M', 'engine': 'soft', 'forwards': ['127.0.0.1:81:81']}})
+    d.done('POST', '/v1/vms/host/start')
+    pids = {name: vm['run']['pid'] for name, vm in d.vms().items()}
+    got = {name: ids(pid) for name, pid in pids.items()}
+    fresh = [got['web'], got['twin']]
+    check('a user and a group of its own for each VM, and no capability',
+          all(len(u) == 1 and min(u) >= 0x70000000 and u == g and not caps
+              for u, g, caps in fresh) and fresh[0][0] != fresh[1][0], got)
+    check('one that needs a right on the host, a port, stays root', got['host'][0] == {0}, got['host'])
+    uid = got['twin'][0].pop()
+    tried = become(uid, uid, lambda: {
+        name: attempt(lambda p=pid: os.kill(p, signal.SIGKILL))
+        for name, pid in {**pids, 'holmd': d.process.pid}.items() if name != 'twin'})
+    check('as that user no other VM and no holmd can be killed',
+          set(tried.values()) == {errno.EPERM} and len(tried) == 3, tried)
+    check('nor its own disk be opened anew',
+          become(uid, uid, lambda: attempt(lambda: open(disk, 'rb'))) in DENIED)
+    for name in ('twin', 'host'):
+        d.done('POST', f'/v1/vms/{name}/kill')
+        d.ok('POST', f'/v1/vms/{name}/purge')
+
+
 def ask(d, method, path, body=None, headers=None):
     """Status as the other user, who is in the group."""
     def call():
@@ -305,6 +346,7 @@ def main(tmp):
         started(d)
         files(d)
         processes(d)
+        own_users(d, tmp)
         roles(d)
         tls(d, port, cert)
     alone = os.path.join(tmp, 'alone')

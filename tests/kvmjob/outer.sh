@@ -53,6 +53,8 @@ outer_image() {
 			while read -r module; do
 				insmod "/job/modules/$module" 2>/dev/null
 			done </job/modules/order
+			# As udev leaves it: for root and one group.
+			[ ! -c /dev/kvm ] || { chown 0:108 /dev/kvm && chmod 660 /dev/kvm; }
 			mkdir -p /sys/fs/cgroup
 			mount -t cgroup2 none /sys/fs/cgroup
 		END

@@ -11,6 +11,7 @@
 #include "blk/fmt/raw_internal.h"
 
 #include "base/fd.h"
+#include "base/hostfile.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -289,25 +290,11 @@ int blk_raw_open_fd(struct blk_backend **out, int fd, const char *path, bool rea
 int blk_raw_open(struct blk_backend **out, const char *path, bool read_only, struct loop *loop,
 		 struct err *e)
 {
-	/* O_NONBLOCK: a FIFO must not hold us up; cleared again once it is known to be none. */
-	FD_AUTO fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
-	int ret;
+	FD_AUTO fd = -1;
+	int ret = hostfile_disk(path, read_only, &fd, e);
 
-	if (fd < 0 && errno == ENOENT)
-		return err_set(e, -ENOENT,
-			       "disk image %s does not exist; correct the path or make it, for "
-			       "instance with truncate -s 8G",
-			       path);
-	if (fd < 0 && errno == EISDIR)
-		return err_set(e, -EISDIR,
-			       "disk image %s is a directory; name a file or a block device", path);
-	if (fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
-		return err_set(e, -EACCES,
-			       "no right to open disk image %s for %s; change its mode%s", path,
-			       read_only ? "reading" : "writing",
-			       read_only ? "" : " or add readonly");
-	if (fd < 0)
-		return err_set(e, -errno, "cannot open disk image %s: %s", path, strerror(errno));
+	if (ret)
+		return ret;
 	ret = blk_raw_open_fd(out, fd, path, read_only, loop, e);
 	if (ret == 0)
 		fd_take(&fd);

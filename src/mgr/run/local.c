@@ -392,7 +392,7 @@ static int connect_control(struct proc *p, struct err *e)
 static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e)
 {
 	struct local *l = local_of(r);
-	struct spawn_env env = { .place = &l->place, .vmm = l->vmm };
+	struct spawn_env env = { .place = &l->place, .vmm = l->vmm, .own_uids = l->cfg.own_uids };
 	struct proc *p;
 	pid_t pid = 0;
 	int ret;

@@ -20,6 +20,7 @@ struct runner_local_config {
 	struct loop *loop;
 	const char *run_dir, *state_dir; /* made where they are not there */
 	const char *vmm;		 /* path of holm-vmm */
+	bool own_uids;			 /* each process gets a user id of its own, own_uid.h */
 	/** A process was made and has hardly begun. Optional. */
 	void (*made)(void *ctx, const char *id, pid_t pid);
 	void *ctx;

@@ -8,6 +8,8 @@
 #include "mgr/run/spawn.h"
 
 #include "base/fd.h"
+#include "base/hostfile.h"
+#include "mgr/run/own_uid.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,19 +26,34 @@
 #define VMM_LOG_MAX (1 << 20) /* bytes after which a VM's log of holm-vmm begins anew */
 
 /* In the order of their numbers in the child. */
-enum { FD_CONFIG, FD_CONTROL, FD_CONSOLE, FD_LOG_A, FD_LOG_B, FD_EXIT, FD_TAP, FD_COUNT };
+enum {
+	FD_CONFIG,
+	FD_CONTROL,
+	FD_CONSOLE,
+	FD_LOG_A,
+	FD_LOG_B,
+	FD_EXIT,
+	FD_TAP,
+	FD_KERNEL,
+	FD_INITRD,
+	FD_DISK, /* the first of them */
+	FD_COUNT = FD_DISK + VM_DISKS_MAX
+};
 #define FIRST 3
 
-static const char *const fields[FD_COUNT] = {
+static const char *const fields[FD_DISK] = {
 	[FD_CONTROL] = "control_fd", [FD_CONSOLE] = "console_fd", [FD_LOG_A] = "log_fd_a",
 	[FD_LOG_B] = "log_fd_b",     [FD_EXIT] = "exit_fd",	  [FD_TAP] = "tap_fd",
+	[FD_KERNEL] = "kernel_fd",   [FD_INITRD] = "initrd_fd",
 };
 
 struct spawn {
 	const struct run_spec *spec;
 	int run, state; /* folders */
 	int fd[FD_COUNT];
-	int log; /* stdout and stderr */
+	int log;   /* stdout and stderr */
+	int vmm;   /* the program, where its path may be out of the process's reach; -1: by path */
+	uid_t uid; /* of the process; 0: the manager's */
 };
 
 static int open_file(int dir, const char *name, int flags, int *fd, struct err *e)
@@ -55,6 +72,19 @@ static int open_log(struct spawn *s, struct err *e)
 
 	if (!ret && !fstat(s->log, &st) && st.st_size > VMM_LOG_MAX && ftruncate(s->log, 0))
 		ret = err_set(e, -errno, "cannot empty vmm.log: %s", strerror(errno));
+	return ret;
+}
+
+/* What the guest starts from and works on. */
+static int open_guest(struct spawn *s, struct err *e)
+{
+	const struct vm_config *c = s->spec->config;
+	int ret = c->kernel ? hostfile_boot("kernel", c->kernel, &s->fd[FD_KERNEL], e) : 0;
+
+	if (!ret && c->initrd)
+		ret = hostfile_boot("initrd", c->initrd, &s->fd[FD_INITRD], e);
+	for (unsigned i = 0; i < c->n_disks && !ret; i++)
+		ret = hostfile_disk(c->disks[i].path, c->disks[i].readonly, &s->fd[FD_DISK + i], e);
 	return ret;
 }
 
@@ -77,6 +107,8 @@ static int open_all(struct spawn *s, struct err *e)
 		if (s->fd[FD_TAP] < 0)
 			ret = err_set(e, -errno, "cannot hand down the tap: %s", strerror(errno));
 	}
+	if (!ret)
+		ret = open_guest(s, e);
 	return ret;
 }
 
@@ -88,7 +120,7 @@ static int fill_config(const struct spawn *s, struct vm_config *c, struct err *e
 	for (int i = FD_CONTROL; i < FD_COUNT && !ret; i++)
 		if (s->fd[i] >= 0) {
 			snprintf(number, sizeof(number), "%d", FIRST + i);
-			ret = vm_config_set(c, fields[i], number, e);
+			ret = vm_config_set(c, i < FD_DISK ? fields[i] : "disk_fds", number, e);
 		}
 	if (!ret)
 		ret = vm_config_set(c, "id", s->spec->id, e);
@@ -166,19 +198,27 @@ static _Noreturn void child(struct spawn *s, const struct spawn_env *env)
 		if (s->fd[i] >= 0)
 			s->fd[i] = fcntl(s->fd[i], F_DUPFD_CLOEXEC, FIRST + FD_COUNT + 3);
 	s->log = fcntl(s->log, F_DUPFD_CLOEXEC, FIRST + FD_COUNT + 3);
+	if (s->vmm >= 0)
+		s->vmm = fcntl(s->vmm, F_DUPFD_CLOEXEC, FIRST + FD_COUNT + 3);
 	if (dup2(zero, 0) < 0 || dup2(s->log, 1) < 0 || dup2(s->log, 2) < 0)
 		die(s->fd[FD_EXIT], "hand down the log");
 	for (int i = 0; i < FD_COUNT; i++)
 		if (s->fd[i] >= 0 && dup2(s->fd[i], FIRST + i) < 0)
 			die(s->fd[FD_EXIT], "hand down descriptors");
 	close_range(FIRST + FD_COUNT, ~0U, CLOSE_RANGE_CLOEXEC);
-	execv(env->vmm, argv);
+	if (s->uid) {
+		if (own_uid_become(s->uid))
+			die(FIRST + FD_EXIT, "leave the manager's rights");
+		execveat(s->vmm, "", argv, environ, AT_EMPTY_PATH);
+	} else {
+		execv(env->vmm, argv);
+	}
 	die(s->fd[FD_EXIT], "run holm-vmm");
 }
 
 int spawn_vmm(const struct spawn_env *env, const struct run_spec *spec, pid_t *pid, struct err *e)
 {
-	struct spawn s = { .spec = spec, .run = -1, .state = -1, .log = -1 };
+	struct spawn s = { .spec = spec, .run = -1, .state = -1, .log = -1, .vmm = -1 };
 	int ret;
 
 	for (int i = 0; i < FD_COUNT; i++)
@@ -186,6 +226,12 @@ int spawn_vmm(const struct spawn_env *env, const struct run_spec *spec, pid_t *p
 	ret = place_make(env->place, spec->id, &s.run, &s.state, e);
 	if (!ret)
 		ret = open_all(&s, e);
+	if (!ret && env->own_uids && own_uid_fits(spec->config)) {
+		s.uid = own_uid_of(spec->id);
+		s.vmm = open(env->vmm, O_PATH | O_CLOEXEC);
+		if (s.vmm < 0)
+			ret = err_set(e, -errno, "cannot open %s: %s", env->vmm, strerror(errno));
+	}
 	if (!ret)
 		ret = write_config(&s, e);
 	if (!ret) {
@@ -198,6 +244,7 @@ int spawn_vmm(const struct spawn_env *env, const struct run_spec *spec, pid_t *p
 	for (int i = 0; i < FD_COUNT; i++)
 		fd_close(&s.fd[i]);
 	fd_close(&s.log);
+	fd_close(&s.vmm);
 	fd_close(&s.run);
 	fd_close(&s.state);
 	return ret;

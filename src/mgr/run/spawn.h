@@ -15,13 +15,15 @@
 struct spawn_env {
 	const struct place *place;
 	const char *vmm; /* path of holm-vmm */
+	bool own_uids;	 /* a user id for each process, own_uid.h */
 };
 
 /**
  * spawn_vmm() - fork and exec holm-vmm for @s.
  * @pid: receives the child's
  *
- * The child leads a session of its own, has no terminal, and outlives its parent. What keeps it
+ * Kernel, initrd and disks are opened here and handed down, like its sockets and its tap. The
+ * child leads a session of its own, has no terminal, and outlives its parent. What keeps it
  * from running at all it writes into its exit record. Errors: those of opening things.
  */
 int spawn_vmm(const struct spawn_env *env, const struct run_spec *s, pid_t *pid,

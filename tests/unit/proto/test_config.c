@@ -74,6 +74,7 @@ static void test_refused(void **state)
 		{ "control_fd", "2", -EINVAL, "from 3" },
 		{ "exit_fd", "-1", -EINVAL, "-1" },
 		{ "tap_fd", "99999999", -EINVAL, "999" },
+		{ "disk_fds", "2", -EINVAL, "from 3" },
 		{ "forwards", "80", -EINVAL, "80" },
 		{ "forwards", "0:80", -ERANGE, "1 to 65535" },
 		{ "forwards", "8080:65536", -ERANGE, "65535" },
@@ -187,6 +188,10 @@ static void test_round_trip(void **state)
 		{ "log_fd_b", "6" },
 		{ "exit_fd", "7" },
 		{ "tap_fd", "8" },
+		{ "kernel_fd", "9" },
+		{ "initrd_fd", "10" },
+		{ "disk_fds", "12" },
+		{ "disk_fds", "11" },
 		{ "paused", "true" },
 	};
 	struct vm_config *c = *state, copy;
@@ -206,6 +211,9 @@ static void test_round_trip(void **state)
 	assert_true(copy.paused);
 	assert_true(copy.memory_merge);
 	assert_int_equal(copy.tap_fd, 8);
+	assert_int_equal(copy.n_disk_fds, 2);
+	assert_int_equal(copy.disk_fds[0], 12);
+	assert_int_equal(copy.disk_fds[1], 11);
 	vm_config_free(&copy);
 }
 
@@ -232,7 +240,13 @@ static void test_managed(void **state)
 	must_set(c, "exit_fd", "6");
 	assert_int_equal(vm_config_check(c, &e), -EINVAL);
 	assert_non_null(strstr(e.msg, "6 is given twice"));
+	/* All disks' or none's. */
 	must_set(c, "exit_fd", "7");
+	must_set(c, "disk_fds", "9");
+	assert_int_equal(vm_config_check(c, &e), -EINVAL);
+	assert_non_null(strstr(e.msg, "1 disk_fds for 0 disks"));
+	must_set(c, "disks", "/d");
+	assert_int_equal(vm_config_check(c, &e), 0);
 	must_set(c, "net", "user");
 	assert_int_equal(vm_config_check(c, &e), -EINVAL);
 	assert_non_null(strstr(e.msg, "tap_fd"));

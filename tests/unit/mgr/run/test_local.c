@@ -210,7 +210,7 @@ static void spawn(struct world *w, const char *mode)
 
 	setenv(MODE, mode, 1);
 	assert_int_equal(vm_config_init(&c, NULL), 0);
-	assert_int_equal(vm_config_set(&c, "kernel", "/k", NULL), 0);
+	assert_int_equal(vm_config_set(&c, "kernel", "/proc/self/exe", NULL), 0);
 	if (w->runner->ops->spawn(w->runner, &s, &e))
 		fail_msg("%s", e.msg);
 	vm_config_free(&c);
