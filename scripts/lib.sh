@@ -14,7 +14,7 @@ GUEST=$BUILD/guest
 
 # What compiling needs. libglib2.0-dev: slirp's pkg-config file requires glib's.
 NEEDS_BUILD="gcc libc6-dev pkg-config meson ninja-build libzydis-dev liburing-dev libslirp-dev
-	libglib2.0-dev libseccomp-dev libjansson-dev libcmocka-dev libsqlite3-dev libmicrohttpd-dev
+	libglib2.0-dev libseccomp-dev libjansson-dev zlib1g-dev libcmocka-dev libsqlite3-dev libmicrohttpd-dev
 	libwslay-dev libssl-dev libnftables-dev libcurl4-openssl-dev acpica-tools python3"
 # What making a guest needs: its kernel is downloaded, not installed.
 NEEDS_GUEST="busybox-static cpio gzip xz-utils kmod"

@@ -144,6 +144,13 @@ struct cpu_engine_ops {
 	 */
 	int (*vm_stand_still)(struct cpu_vm *vm, bool on, uint64_t ns);
 
+	/**
+	 * The time that kvmclock shows, ns since the guest's start: what it is, and what it is from
+	 * now on. No vCPU runs; set before the state of vCPUs, which has pages with it. -errno.
+	 */
+	int (*vm_get_clock)(struct cpu_vm *vm, uint64_t *ns);
+	int (*vm_set_clock)(struct cpu_vm *vm, uint64_t ns);
+
 	/** Start or stop the dirty log. Optional: NULL where mem's own flags are always right. */
 	int (*vm_dirty_log)(struct cpu_vm *vm, bool on, struct err *e);
 	/** OR the engine's own dirty pages of @r into @bitmap (see mem_dirty_take). Optional. */

@@ -12,6 +12,7 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
+#include "snap/snap.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,5 +58,18 @@ int cpuid_apply_policy(struct cpuid_table *out, const struct cpuid_table *suppor
  * OSXSAVE/OSPKE follow CR4 and leaf 0xd.EBX follows XCR0; the soft engine adds those at run time.
  */
 void cpuid_for_vcpu(struct cpuid_table *out, const struct cpuid_table *t, uint32_t id);
+
+/** cpuid_save() - into the writer's current section. */
+void cpuid_save(const struct cpuid_table *t, struct snap_writer *w);
+/** cpuid_load() - -EBADMSG where it is no such table; *@t is unchanged then. */
+int cpuid_load(struct cpuid_table *t, const struct snap_reader *r, struct err *e) MUST_CHECK;
+
+/**
+ * cpuid_check_within() - whether a guest that has seen @saved can go on where @have is offered.
+ *
+ * Errors: -ENOTSUP, the sentence names the features that are missing.
+ */
+int cpuid_check_within(const struct cpuid_table *saved, const struct cpuid_table *have,
+		       struct err *e) MUST_CHECK;
 
 #endif

@@ -84,11 +84,12 @@ static const uint32_t kept_msrs[] = {
 	X86_MSR_SFMASK,
 	X86_MSR_KERNEL_GS_BASE,
 	X86_MSR_TSC_AUX,
+	/* After TSC_ADJUST, because writing that moves the TSC; the deadline is in TSC units. */
+	X86_MSR_TSC,
+	/* Pairs of a TSC and a time. */
 	X86_MSR_KVM_WALL_CLOCK_NEW,
 	X86_MSR_KVM_SYSTEM_TIME_NEW,
 	X86_MSR_KVM_PV_EOI_EN,
-	/* After TSC_ADJUST, because writing that moves the TSC; the deadline is in TSC units. */
-	X86_MSR_TSC,
 	X86_MSR_TSC_DEADLINE,
 };
 static_assert(ARRAY_SIZE(kept_msrs) <= CPU_MSRS_MAX, "msrs");

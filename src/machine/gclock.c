@@ -24,8 +24,8 @@ static uint64_t gclock_host(const struct clock *c, uint64_t mono_ns)
 	const struct gclock *g = CONTAINER_OF(c, const struct gclock, clock);
 	uint64_t stood = atomic_load(&g->stood_ns);
 
-	/* A deadline that is practically never must not wrap. */
-	if (atomic_load(&g->since_ns) || mono_ns > UINT64_MAX - stood)
+	/* A deadline that is practically never must not wrap; it was ahead, `stood` may be too. */
+	if (atomic_load(&g->since_ns) || mono_ns >= UINT64_MAX / 2)
 		return UINT64_MAX;
 	return g->host->host_ns(g->host, mono_ns + stood);
 }
@@ -38,6 +38,12 @@ void gclock_init(struct gclock *g, const struct clock *host)
 	};
 	if (!host->host_ns)
 		g->clock.host_ns = NULL;
+}
+
+/* Where that is ahead of the host's, `stood` is less than 0: all arithmetic is modulo 2^64. */
+void gclock_set(struct gclock *g, uint64_t ns)
+{
+	atomic_store(&g->stood_ns, g->host->mono_ns(g->host) - ns);
 }
 
 void gclock_stop(struct gclock *g)

@@ -24,6 +24,8 @@ struct gclock {
 
 /** gclock_init() - it goes and shows what @host (borrowed) shows. */
 void gclock_init(struct gclock *g, const struct clock *host);
+/** gclock_set() - show @ns from now on; it goes. Nobody has read it yet. */
+void gclock_set(struct gclock *g, uint64_t ns);
 /** gclock_stop() - stand still; no-op where it stands. */
 void gclock_stop(struct gclock *g);
 /** gclock_go() - go on; returns for how long it stood, 0 where it did not. */

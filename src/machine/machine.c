@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "machine/parts.h"
+#include "machine/save.h"
 #include "proto/config.h"
 #include "virtio/dev/devices.h"
 
@@ -72,6 +73,18 @@ bool machine_paused(const struct machine *m)
 	return m->pause_wanted;
 }
 
+int machine_save(struct machine *m, int state_fd, int memory_fd, struct err *e)
+{
+	if (!m->stands || !m->pause_wanted || m->save_fd[0] >= 0)
+		return err_set(e, -EBUSY, "the VM %s",
+			       m->save_fd[0] >= 0 ? "is being saved" : "does not stand: pause it");
+	m->save_fd[0] = state_fd;
+	m->save_fd[1] = memory_fd;
+	atomic_store(&m->unsettled, true);
+	loop_call_schedule(&m->wake);
+	return 0;
+}
+
 void machine_reset(struct machine *m)
 {
 	m->reset_asked = true;
@@ -112,9 +125,15 @@ int machine_forward(struct machine *m, const struct vm_forward *f, bool on, stru
 	return ret;
 }
 
-void machine_limit_io(struct machine *m, uint64_t per_sec)
+static void limit_io(struct machine *m, uint64_t per_sec)
 {
 	blk_limit_set(&m->io_limit, per_sec);
+}
+
+void machine_limit_io(struct machine *m, uint64_t per_sec)
+{
+	m->io_per_sec = per_sec;
+	limit_io(m, per_sec);
 }
 
 void machine_limit_net(struct machine *m, uint64_t per_sec)
@@ -196,7 +215,10 @@ static int build_memory(struct machine *m, struct err *e)
 
 	if (!ret)
 		ret = mem_create(&m->mem, e);
-	if (!ret && m->config->memory_merge)
+	if (!ret && m->saved)
+		ret = mem_add_ram_saved(m->mem, m->config->memory_fd, m->config->memory_merge,
+					m->config->memory, BOARD_LOW_RAM_END, e);
+	else if (!ret && m->config->memory_merge)
 		ret = mem_add_ram_merged(m->mem, m->config->memory, BOARD_LOW_RAM_END, e);
 	else if (!ret)
 		ret = mem_add_ram(m->mem, m->config->memory, BOARD_LOW_RAM_END, e);
@@ -228,6 +250,8 @@ static int build_engine(struct machine *m, struct err *e)
 	ret = m->engine->cpuid_supported(supported, e);
 	if (!ret)
 		ret = cpuid_apply_policy(&m->cpuid, supported, &policy, e);
+	if (!ret && m->saved)
+		ret = save_cpuid(m, e);
 	if (!ret)
 		ret = m->engine->vm_create(&m->vm, &cfg, e);
 	free(supported);
@@ -265,7 +289,7 @@ static int build_cpus(struct machine *m, struct err *e)
 	m->vcpus.ended = vcpu_ended;
 	m->vcpus.ended_ctx = m;
 	loop_lock(m->loop);
-	ret = bootup_load(m, e);
+	ret = m->saved ? save_load(m, e) : bootup_load(m, e);
 	loop_unlock(m->loop);
 	return ret;
 }
@@ -278,12 +302,16 @@ int machine_create(struct machine **out, const struct vm_config *c, struct err *
 	if (!m)
 		return err_set(e, -ENOMEM, "no memory for a machine");
 	m->config = c;
-	m->kernel.fd = m->initrd.fd = -1;
+	m->kernel.fd = m->initrd.fd = m->save_fd[0] = m->save_fd[1] = -1;
 	m->n_forwards = c->n_forwards;
 	m->pause_wanted = c->paused;
 	atomic_init(&m->unsettled, true);
 	gclock_init(&m->clock, &clock_host);
 	ret = bootup_open(m, e);
+	if (!ret && c->state_fd >= 0)
+		ret = save_read(m, e);
+	if (!ret && m->saved)
+		ret = save_clock(m, e);
 	if (!ret)
 		ret = loop_create(&m->loop, &m->clock.clock, e);
 	if (!ret) {
@@ -337,6 +365,9 @@ void machine_destroy(struct machine *m)
 	loop_destroy(m->loop);
 	fd_close(&m->initrd.fd);
 	fd_close(&m->kernel.fd);
+	fd_close(&m->save_fd[0]);
+	fd_close(&m->save_fd[1]);
+	free(m->saved);
 	free(m);
 }
 
@@ -379,28 +410,35 @@ static bool disks_busy(struct machine *m)
 	return busy;
 }
 
-/*
- * Before the guest's memory is cleared or given back, the disks are to be done with it: a write
- * that the host has begun would else store what is there by then. What waits for the limit has
- * not begun and is dropped, as by a power cut. All vCPUs wait at the gate, the loop is ours.
- */
-static void drain_disks(struct machine *m)
+/* Until no disk has anything to do; all vCPUs wait at the gate, the loop is ours. */
+static bool wait_for_disks(struct machine *m)
 {
 	uint64_t by = clock_monotonic_ns() + DRAIN_MAX_NS;
 
+	while (disks_busy(m)) {
+		if (clock_monotonic_ns() > by) {
+			log_line(LOG_ERROR, "machine", "the host does not end the disks' I/O");
+			return false;
+		}
+		if (loop_poll(m->loop, 100) < 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Before the guest's memory is cleared or given back, the disks are to be done with it: a write
+ * that the host has begun would else store what is there by then. What waits for the limit has
+ * not begun and is dropped, as by a power cut.
+ */
+static void drain_disks(struct machine *m)
+{
 	loop_lock(m->loop);
 	quiesce(m, true);
 	for (unsigned i = 0; i < m->config->n_disks; i++)
 		blk_drop_waiting(m->blks[i]);
 	loop_unlock(m->loop);
-	while (disks_busy(m)) {
-		if (clock_monotonic_ns() > by) {
-			log_line(LOG_ERROR, "machine", "the host does not end the disks' I/O");
-			return;
-		}
-		if (loop_poll(m->loop, 100) < 0)
-			return;
-	}
+	(void)wait_for_disks(m);
 }
 
 /* As after power-on; all vCPUs wait at the gate. */
@@ -482,6 +520,38 @@ static void go_on(struct machine *m)
 	loop_clock_changed(m->loop);
 }
 
+static void hold_disks(struct machine *m, bool on)
+{
+	loop_lock(m->loop);
+	for (unsigned i = 0; i < m->config->n_disks; i++)
+		blk_hold(m->blks[i], on);
+	limit_io(m, on ? m->io_per_sec : 0);
+	loop_unlock(m->loop);
+}
+
+/*
+ * What the guest has asked of its disks is done before it is saved, above any limit: requests that
+ * wait are in no queue any more.
+ */
+static void save(struct machine *m)
+{
+	struct err e = { 0 };
+	int ret = 0;
+
+	hold_disks(m, false);
+	if (!wait_for_disks(m))
+		ret = err_set(&e, -ETIMEDOUT, "the host does not end the disks' I/O");
+	hold_disks(m, true);
+	loop_lock(m->loop);
+	if (!ret)
+		ret = save_write(m, m->save_fd[0], m->save_fd[1], &e);
+	fd_close(&m->save_fd[0]);
+	fd_close(&m->save_fd[1]);
+	if (m->hooks.saved)
+		m->hooks.saved(m->hooks.ctx, ret ? &e : NULL);
+	loop_unlock(m->loop);
+}
+
 /* Bring the machine to what was asked for last. */
 static void settle(struct machine *m)
 {
@@ -491,6 +561,8 @@ static void settle(struct machine *m)
 	/* A resume that follows a pause before this has them half stopped. */
 	vcpus_ask_pause(&m->vcpus);
 	vcpus_wait_paused(&m->vcpus);
+	if (m->save_fd[0] >= 0)
+		save(m);
 	loop_lock(m->loop);
 	pause = m->pause_wanted;
 	if (pause)

@@ -50,11 +50,14 @@ struct machine_hooks {
 	void (*vcpu_thread)(void *ctx);
 	/** The machine stands or runs as was last asked for. Loop's thread, locked. Optional. */
 	void (*settled)(void *ctx);
+	/** machine_save() is done, or failed as @e (NULL: it did not). Likewise. Optional. */
+	void (*saved)(void *ctx, const struct err *e);
 	void *ctx;
 };
 
 /**
- * machine_create() - build all of it; nothing runs yet.
+ * machine_create() - build all of it; nothing runs yet. With state_fd and memory_fd it is made from
+ * what machine_save() wrote, by either engine.
  * @c: borrowed, must outlive the machine
  *
  * Errors: those of the parts, each with its sentence; nothing is left behind.
@@ -77,6 +80,15 @@ void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
 /** machine_paused() - whether a pause was asked for last. Machine lock held. */
 bool machine_paused(const struct machine *m);
+/**
+ * machine_save() - write a machine that stands to two empty files; hooks.saved() follows.
+ * @state_fd:  devices and CPUs
+ * @memory_fd: RAM, sparse
+ *
+ * Both descriptors are the machine's from success on. It goes on standing; what its disks still
+ * had to do is done. Errors: -EBUSY (it runs, or is being saved). Machine lock held.
+ */
+int machine_save(struct machine *m, int state_fd, int memory_fd, struct err *e) MUST_CHECK;
 /** machine_reset() - as the button on the case, whatever `on_reboot` says. Machine lock held. */
 void machine_reset(struct machine *m);
 /**

@@ -62,10 +62,14 @@ struct machine {
 	struct chr *serial;
 	struct blk *blks[VM_DISKS_MAX];
 	struct blk_limit io_limit; /* of all disks together */
+	uint64_t io_per_sec;	   /* what it is; 0: none */
 	struct net *net;
 	struct virtio_dev *balloon;
 	struct boot_file kernel, initrd;
 	uint8_t genid[16]; /* of the VM generation id */
+	/* Of a machine that is made from saved state, until it is made. */
+	uint8_t *saved;
+	struct snap_reader saved_reader;
 	/* Set once under the machine lock, read anywhere. */
 	atomic_int end; /* enum machine_end */
 	uint32_t end_code;
@@ -74,6 +78,7 @@ struct machine {
 	/* Under the machine lock. */
 	bool pause_wanted;
 	bool stands;	       /* quiet and its clock stopped */
+	int save_fd[2];	       /* machine_save()'s state and memory; -1: not asked */
 	bool reset_asked;      /* from outside: a reset whatever on_reboot says */
 	atomic_bool unsettled; /* a pause or resume was asked for and is not done */
 	unsigned n_forwards;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared and merged memory, see backing.h.
+ * Shared, merged and saved memory, see backing.h.
  */
 #include "mem/backing.h"
 
@@ -29,11 +29,11 @@ static int open_memfd(struct mem_backing *b, const char *name, struct err *e)
 	return 0;
 }
 
-static void advise(const struct mem_backing *b)
+static void advise(const struct mem_backing *b, bool merge)
 {
 	/* A hint: a core dump without the guest. */
 	(void)madvise(b->host, b->size, MADV_DONTDUMP);
-	if (b->fd >= 0)
+	if (!merge)
 		return;
 	/* Two huge pages are hardly ever equal, and one is given back only as a whole. */
 	(void)madvise(b->host, b->size, MADV_NOHUGEPAGE);
@@ -45,7 +45,7 @@ static void advise(const struct mem_backing *b)
 int mem_backing_make(struct mem_backing *out, enum mem_backing_kind kind, const char *name,
 		     uint64_t size, struct err *e)
 {
-	struct mem_backing b = { .fd = -1, .size = size };
+	struct mem_backing b = { .fd = -1, .size = size, .kind = kind };
 	bool shared = kind == MEM_BACKING_SHARED;
 	int rc = shared ? open_memfd(&b, name, e) : 0;
 	void *p;
@@ -60,12 +60,36 @@ int mem_backing_make(struct mem_backing *out, enum mem_backing_kind kind, const 
 		goto fail;
 	}
 	b.host = p;
-	advise(&b);
+	advise(&b, !shared);
 	*out = b;
 	return 0;
 fail:
 	mem_backing_free(&b);
 	return rc;
+}
+
+int mem_backing_map(struct mem_backing *out, int fd, uint64_t size, bool merge, struct err *e)
+{
+	struct mem_backing b = { .fd = -1, .size = size, .kind = MEM_BACKING_SAVED };
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st))
+		return err_set(e, -errno, "cannot look at the saved memory: %m");
+	/* Else a page behind the end would be a signal. */
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
+		return err_set(
+			e, -EBADMSG,
+			"the saved memory has %lld bytes, and the VM %llu: it is cut short or "
+			"another VM's",
+			(long long)st.st_size, (unsigned long long)size);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return err_set(e, -errno, "cannot map the saved memory: %m");
+	b.host = p;
+	advise(&b, merge);
+	*out = b;
+	return 0;
 }
 
 void mem_backing_free(struct mem_backing *b)
@@ -98,14 +122,53 @@ void mem_backing_fill(const struct mem_backing *b, uint64_t off, const uint8_t *
 	memcpy(b->host + off, buf, len);
 }
 
+/* From this size on saved memory is replaced by zeros that cost nothing. */
+#define REPLACE_MIN (2u << 20)
+
+/* seccomp: loop,vcpu: mmap */
+static int discard_saved(const struct mem_backing *b, uint64_t off, uint64_t len)
+{
+	if (len < REPLACE_MIN) {
+		memset(b->host + off, 0, len);
+		return 0;
+	}
+	if (mmap(b->host + off, len, PROT_READ | PROT_WRITE,
+		 MAP_FIXED | MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+		return -errno;
+	return 0;
+}
+
 /* seccomp: loop,vcpu: fallocate madvise */
 int mem_backing_discard(const struct mem_backing *b, uint64_t off, uint64_t len)
 {
-	int ret = b->fd >= 0 ? fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					 (off_t)off, (off_t)len)
-			     : madvise(b->host + off, len, MADV_DONTNEED);
+	int ret;
 
+	if (b->kind == MEM_BACKING_SAVED)
+		return discard_saved(b, off, len);
+	if (b->fd >= 0)
+		ret = fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+				(off_t)len);
+	else
+		ret = madvise(b->host + off, len, MADV_DONTNEED);
 	return ret < 0 ? -errno : 0;
+}
+
+/* seccomp: loop: lseek */
+bool mem_backing_data(const struct mem_backing *b, uint64_t *from, uint64_t *to)
+{
+	off_t data, hole;
+
+	*to = b->size;
+	if (b->fd < 0 || *from >= b->size)
+		return *from < b->size;
+	data = lseek(b->fd, (off_t)*from, SEEK_DATA);
+	if (data < 0)
+		return errno != ENXIO; /* cannot tell: all of it */
+	hole = lseek(b->fd, data, SEEK_HOLE);
+	*from = (uint64_t)data;
+	if (hole > data)
+		*to = (uint64_t)hole;
+	return true;
 }
 
 /* mincore(2) works by page tables: of private memory it tells what this process has mapped. */

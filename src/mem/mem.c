@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define MEM_4GIB    0x100000000ull
 #define MEM_MIN_RAM 0x100000ull
@@ -70,13 +71,24 @@ static void block_free(struct mem_block *b)
 	mem_backing_free(&b->backing);
 }
 
+/** Where a block's bytes come from. */
+struct source {
+	enum mem_backing_kind kind;
+	int fd;	     /* of saved memory */
+	bool merged; /* likewise */
+};
+
 /** Memory of @size bytes with its flags; nothing is left behind on failure. */
-static int block_make(struct mem_block *b, enum mem_backing_kind kind, const char *name,
+static int block_make(struct mem_block *b, const struct source *from, const char *name,
 		      uint64_t size, struct err *e)
 {
-	int rc = mem_backing_make(&b->backing, kind, name, size, e);
 	void *p;
+	int rc;
 
+	if (from->kind == MEM_BACKING_SAVED)
+		rc = mem_backing_map(&b->backing, from->fd, size, from->merged, e);
+	else
+		rc = mem_backing_make(&b->backing, from->kind, name, size, e);
 	if (rc)
 		return rc;
 	p = mmap(NULL, flags_bytes(size), PROT_READ | PROT_WRITE,
@@ -145,7 +157,7 @@ static int check_free(const struct mem *m, gpa_t gpa, uint64_t size, const char 
 	return 0;
 }
 
-static int add_ram(struct mem *m, enum mem_backing_kind kind, uint64_t size, gpa_t hole_start,
+static int add_ram(struct mem *m, const struct source *from, uint64_t size, gpa_t hole_start,
 		   struct err *e)
 {
 	uint64_t low = MIN(size, hole_start), high = size - low;
@@ -167,7 +179,7 @@ static int add_ram(struct mem *m, enum mem_backing_kind kind, uint64_t size, gpa
 		rc = err_set(e, -EINVAL, "more than %d memory regions", MEM_REGIONS_MAX);
 	if (rc)
 		return rc;
-	rc = block_make(b, kind, "holm-ram", size, e);
+	rc = block_make(b, from, "holm-ram", size, e);
 	if (rc)
 		return rc;
 	r = (struct mem_region) { .gpa = 0,
@@ -206,12 +218,79 @@ fail_block:
 
 int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e)
 {
-	return add_ram(m, MEM_BACKING_SHARED, size, hole_start, e);
+	return add_ram(m, &(struct source) { .kind = MEM_BACKING_SHARED }, size, hole_start, e);
 }
 
 int mem_add_ram_merged(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e)
 {
-	return add_ram(m, MEM_BACKING_MERGED, size, hole_start, e);
+	return add_ram(m, &(struct source) { .kind = MEM_BACKING_MERGED }, size, hole_start, e);
+}
+
+int mem_add_ram_saved(struct mem *m, int fd, bool merged, uint64_t size, gpa_t hole_start,
+		      struct err *e)
+{
+	struct source from = { .kind = MEM_BACKING_SAVED, .fd = fd, .merged = merged };
+
+	return add_ram(m, &from, size, hole_start, e);
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	const uint64_t *w = (const void *)page;
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < MEM_PAGE_SIZE / 8; i++)
+		any |= w[i];
+	return !any;
+}
+
+/* seccomp: loop: pwrite64 */
+static int write_pages(const struct mem_backing *b, int fd, uint64_t from, uint64_t to)
+{
+	while (from < to) {
+		ssize_t n = pwrite(fd, b->host + from, MIN(to - from, 1u << 30), (off_t)from);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		from += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Runs of pages with something in them. */
+static int save_range(const struct mem_backing *b, int fd, uint64_t from, uint64_t to)
+{
+	int ret = 0;
+
+	while (from < to && !ret) {
+		uint64_t end;
+
+		while (from < to && is_zero(b->host + from))
+			from += MEM_PAGE_SIZE;
+		for (end = from; end < to && !is_zero(b->host + end); end += MEM_PAGE_SIZE)
+			;
+		ret = write_pages(b, fd, from, end);
+		from = end;
+	}
+	return ret;
+}
+
+/* seccomp: loop: ftruncate */
+int mem_save(const struct mem *m, int fd, struct err *e)
+{
+	const struct mem_region *low = mem_find(m, 0);
+	uint64_t from = 0, to;
+	int ret = 0;
+
+	if (!low || !m->has_ram)
+		return err_set(e, -EINVAL, "the VM has no RAM");
+	if (ftruncate(fd, (off_t)m->ram_size))
+		ret = -errno;
+	for (; !ret && mem_backing_data(low->backing, &from, &to); from = to)
+		ret = save_range(low->backing, fd, from, to);
+	return ret ? err_set(e, ret, "cannot write the guest's memory: %s", strerror(-ret)) : 0;
 }
 
 int mem_add_rom(struct mem *m, gpa_t gpa, const void *bytes, uint64_t size, const char *name,
@@ -229,7 +308,7 @@ int mem_add_rom(struct mem *m, gpa_t gpa, const void *bytes, uint64_t size, cons
 	rc = check_free(m, gpa, full, name, e);
 	if (rc)
 		return rc;
-	rc = block_make(b, MEM_BACKING_SHARED, "holm-rom", full, e);
+	rc = block_make(b, &(struct source) { .kind = MEM_BACKING_SHARED }, "holm-rom", full, e);
 	if (rc)
 		return rc;
 	memcpy(b->backing.host, bytes, size);

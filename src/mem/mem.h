@@ -82,6 +82,24 @@ int mem_add_ram(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e) M
 /** mem_add_ram_merged() - as mem_add_ram(), of private memory whose equal pages KSM may merge. */
 int mem_add_ram_merged(struct mem *m, uint64_t size, gpa_t hole_start, struct err *e) MUST_CHECK;
 
+/**
+ * mem_add_ram_saved() - as mem_add_ram(), with what mem_save() wrote to @fd (stays the caller's).
+ * @merged: pages that the guest writes from now on may be merged
+ *
+ * Pages are read when they are touched; the file never changes and must not be cut short.
+ * Errors: also -EBADMSG (the file has another size).
+ */
+int mem_add_ram_saved(struct mem *m, int fd, bool merged, uint64_t size, gpa_t hole_start,
+		      struct err *e) MUST_CHECK;
+
+/**
+ * mem_save() - all RAM to the empty file @fd: each page at its offset in RAM, counted without the
+ * hole below 4 GiB; pages of zeros are holes. No vCPU runs and no device writes.
+ *
+ * Errors: those of ftruncate(2) and pwrite(2), -ENOSPC among them.
+ */
+int mem_save(const struct mem *m, int fd, struct err *e) MUST_CHECK;
+
 /** mem_add_rom() - a read-only copy of @size bytes at @gpa; size rounded up to pages with 0. */
 int mem_add_rom(struct mem *m, gpa_t gpa, const void *bytes, uint64_t size, const char *name,
 		struct err *e) MUST_CHECK;

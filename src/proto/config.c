@@ -730,6 +730,8 @@ FD_FIELD(exit_fd)
 FD_FIELD(tap_fd)
 FD_FIELD(kernel_fd)
 FD_FIELD(initrd_fd)
+FD_FIELD(state_fd)
+FD_FIELD(memory_fd)
 
 static int set_disk_fd(struct vm_config *c, const char *value, struct err *e)
 {
@@ -798,6 +800,8 @@ static const struct config_field fields[] = {
 	{ "tap_fd", CONFIG_NUMBER, true, set_tap_fd, get_tap_fd },
 	{ "kernel_fd", CONFIG_NUMBER, true, set_kernel_fd, get_kernel_fd },
 	{ "initrd_fd", CONFIG_NUMBER, true, set_initrd_fd, get_initrd_fd },
+	{ "state_fd", CONFIG_NUMBER, true, set_state_fd, get_state_fd },
+	{ "memory_fd", CONFIG_NUMBER, true, set_memory_fd, get_memory_fd },
 	{ "disk_fds", CONFIG_ARRAY, true, set_disk_fd, get_disk_fds },
 	{ "paused", CONFIG_BOOL, true, set_paused, get_paused },
 	{ "start_ns", CONFIG_NUMBER, true, set_start_ns, get_start_ns },
@@ -851,6 +855,8 @@ int vm_config_init(struct vm_config *c, struct err *e)
 		.tap_fd = -1,
 		.kernel_fd = -1,
 		.initrd_fd = -1,
+		.state_fd = -1,
+		.memory_fd = -1,
 	};
 	c->name = strdup("vm");
 	c->engine = strdup("auto");
@@ -886,8 +892,8 @@ void vm_config_free(struct vm_config *c)
 
 unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS])
 {
-	const int all[] = { c->control_fd, c->console_fd, c->log_fd_a,	c->log_fd_b,
-			    c->exit_fd,	   c->tap_fd,	  c->kernel_fd, c->initrd_fd };
+	const int all[] = { c->control_fd, c->console_fd, c->log_fd_a,	c->log_fd_b, c->exit_fd,
+			    c->tap_fd,	   c->kernel_fd,  c->initrd_fd, c->state_fd, c->memory_fd };
 	unsigned n = 0;
 
 	static_assert(ARRAY_SIZE(all) + VM_DISKS_MAX == VM_CONFIG_FDS, "room for all");
@@ -931,6 +937,8 @@ int vm_config_check(const struct vm_config *c, struct err *e)
 		return err_set(e, -EINVAL, "tap_fd goes with the net network:NAME");
 	if (c->n_disk_fds && c->n_disk_fds != c->n_disks)
 		return err_set(e, -EINVAL, "%u disk_fds for %u disks", c->n_disk_fds, c->n_disks);
+	if ((c->state_fd < 0) != (c->memory_fd < 0))
+		return err_set(e, -EINVAL, "state_fd and memory_fd go together");
 	if (c->initrd_fd >= 0 && !c->initrd)
 		return err_set(e, -EINVAL, "initrd_fd goes with an initrd");
 	ret = check_fds(c, e);

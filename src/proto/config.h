@@ -116,7 +116,8 @@ struct vm_config {
 	int kernel_fd, initrd_fd;
 	int disk_fds[VM_DISKS_MAX]; /* of all disks in their order, or of none */
 	unsigned n_disk_fds;
-	bool paused; /* start paused */
+	int state_fd, memory_fd; /* a saved VM's, which this one goes on as */
+	bool paused;		 /* start paused */
 	/* Between holm and holm-vmm only. */
 	uint64_t start_ns; /* CLOCK_MONOTONIC when `holm run` began, 0: unknown */
 	bool dry_run;	   /* build everything, run nothing */
@@ -176,7 +177,7 @@ char *vm_config_encode(const struct vm_config *c, bool internal);
 int vm_forward_parse(struct vm_forward *out, const char *value, struct err *e) MUST_CHECK;
 
 /** The descriptors that a configuration names. */
-#define VM_CONFIG_FDS (8 + VM_DISKS_MAX)
+#define VM_CONFIG_FDS (10 + VM_DISKS_MAX)
 
 /** vm_config_fds() - those that are given, as a list; returns how many. */
 unsigned vm_config_fds(const struct vm_config *c, int fds[VM_CONFIG_FDS]);

@@ -33,6 +33,7 @@ static const struct {
 	[CONTROL_PUBLISH] = { .name = "publish", .forward = true },
 	[CONTROL_UNPUBLISH] = { .name = "unpublish", .forward = true },
 	[CONTROL_LIMITS] = { .name = "limits", .limits = true },
+	[CONTROL_SAVE] = { .name = "save" },
 };
 static_assert(ARRAY_SIZE(commands) == CONTROL_DO_COUNT, "a row for each command");
 

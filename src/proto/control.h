@@ -14,7 +14,8 @@
  *
  * The VM's process sends hello as soon as it has accepted. Every request gets exactly one reply,
  * in the order of the requests except that pause and resume are answered when the vCPUs stand or
- * run. The id of a request that cannot be read is 0. `end` is the last packet.
+ * run, and save when both files are on the disk. Descriptors come with the packet (unix(7),
+ * SCM_RIGHTS). The id of a request that cannot be read is 0. `end` is the last packet.
  *
  * Decoding is strict: an unknown, missing or repeated field and a value of a wrong type or range
  * are refused with a sentence that names it. What a command takes stands in one table (control.c).
@@ -34,6 +35,7 @@
 #include <stdint.h>
 
 #define CONTROL_VERSION	    1
+#define CONTROL_SAVE_FDS    2
 #define CONTROL_PACKET_MAX  65536u
 #define CONTROL_FORWARD_MAX 63
 #define CONTROL_LIMIT_MAX   (1ull << 50)
@@ -51,6 +53,7 @@ enum control_do {
 	CONTROL_PUBLISH,   /* forward: as --publish of `holm run` */
 	CONTROL_UNPUBLISH, /* forward */
 	CONTROL_LIMITS,	   /* io, net or both: bytes a second, 0: none */
+	CONTROL_SAVE,	   /* with two descriptors: of empty files for state and memory */
 	CONTROL_DO_COUNT
 };
 

@@ -277,7 +277,6 @@ void virtio_dev_save(struct virtio_dev *d, struct snap_writer *w)
 	snap_put_u64(w, "driver_features", d->driver_features);
 	snap_put_u64(w, "status", d->status);
 	snap_put_u64(w, "generation", d->generation);
-	snap_put_u64(w, "notified", atomic_load(&d->notified));
 	for (unsigned q = 0; q < d->cfg.n_queues; q++) {
 		snprintf(name, sizeof(name), "queue%u", q);
 		snap_begin(w, name, 1);
@@ -310,7 +309,7 @@ static int load_queues(struct virtio_dev *d, const struct snap_reader *r, struct
 
 int virtio_dev_load(struct virtio_dev *d, const struct snap_reader *r, struct err *e)
 {
-	uint64_t features = 0, status = 0, generation = 0, notified = 0;
+	uint64_t features = 0, status = 0, generation = 0;
 	struct snap_reader sub;
 	uint32_t version;
 	int ret = snap_get_u64(r, "driver_features", &features, e);
@@ -319,8 +318,6 @@ int virtio_dev_load(struct virtio_dev *d, const struct snap_reader *r, struct er
 		ret = snap_get_u64(r, "status", &status, e);
 	if (!ret)
 		ret = snap_get_u64(r, "generation", &generation, e);
-	if (!ret)
-		ret = snap_get_u64(r, "notified", &notified, e);
 	if (!ret && (features & ~virtio_dev_offered(d)))
 		ret = err_set(e, -EBADMSG, "%s: saved features %#llx are not offered here",
 			      d->cfg.name, (unsigned long long)features);
@@ -338,7 +335,8 @@ int virtio_dev_load(struct virtio_dev *d, const struct snap_reader *r, struct er
 	d->generation = (uint8_t)generation;
 	if ((status & VIRTIO_STATUS_DRIVER_OK) && d->cfg.ops->start)
 		d->cfg.ops->start(d->cfg.impl);
-	atomic_store(&d->notified, (unsigned)notified & ((1u << d->cfg.n_queues) - 1));
+	/* All: a device may have known of more that waits than its queues' bells. */
+	atomic_store(&d->notified, (unsigned)((1ull << d->cfg.n_queues) - 1));
 	loop_call_schedule(&d->run);
 	return 0;
 }

@@ -23,6 +23,8 @@
 #define WAITING_MAX 8
 /* What a handler returns where control_settled() answers. */
 #define LATER 1
+/* Where control_saved() does. */
+#define AT_ITS_END 2
 
 struct peer {
 	struct control *control;
@@ -43,6 +45,9 @@ struct control {
 	pid_t pid;
 	uint64_t started_ns;
 	enum control_state told;
+	struct peer *saver; /* who waits for the end of a save; NULL: nobody */
+	uint64_t save_id;
+	int given[CONTROL_SAVE_FDS]; /* with the packet that is served; -1: none */
 	struct peer peers[CONTROL_PEERS];
 	char packet[CONTROL_PACKET_MAX + 1]; /* one byte more shows what is too long */
 };
@@ -64,6 +69,8 @@ static void drop(struct peer *p)
 	loop_fd_del(p->watch);
 	p->watch = NULL;
 	p->n_waiting = 0;
+	if (p->control->saver == p)
+		p->control->saver = NULL;
 	fd_close(&p->fd);
 }
 
@@ -207,6 +214,20 @@ static int do_limits(struct control *k, const struct control_request *r, json_t 
 	return 0;
 }
 
+static int do_save(struct control *k, const struct control_request *r, json_t **ok, struct err *e)
+{
+	int ret;
+
+	if (k->given[0] < 0 || k->given[1] < 0)
+		return err_set(e, -EINVAL, "save needs two descriptors, of state and memory");
+	ret = machine_save(k->machine, k->given[0], k->given[1], e);
+	if (ret)
+		return ret;
+	k->given[0] = k->given[1] = -1;
+	k->save_id = r->id;
+	return AT_ITS_END;
+}
+
 #define RUNS   (1u << CONTROL_RUNNING)
 #define PAUSED (1u << CONTROL_PAUSED)
 #define ENDING (1u << CONTROL_ENDING)
@@ -226,6 +247,7 @@ static const struct command {
 	[CONTROL_PUBLISH] = { RUNS | PAUSED, do_publish },
 	[CONTROL_UNPUBLISH] = { RUNS | PAUSED, do_unpublish },
 	[CONTROL_LIMITS] = { RUNS | PAUSED, do_limits },
+	[CONTROL_SAVE] = { PAUSED, do_save },
 };
 static_assert(ARRAY_SIZE(commands) == CONTROL_DO_COUNT, "a row for each command");
 
@@ -244,6 +266,8 @@ static int run_command(struct peer *p, const struct control_request *r, json_t *
 	ret = c->run(k, r, ok, e);
 	if (ret == LATER)
 		p->waiting[p->n_waiting++] = r->id;
+	if (ret == AT_ITS_END)
+		k->saver = p;
 	return ret;
 }
 
@@ -258,7 +282,7 @@ static void serve(struct peer *p, const char *text, size_t len)
 		ret = run_command(p, &r, &ok, &e);
 	if (ret < 0)
 		reply_error(p, r.id, &e);
-	else if (ret != LATER)
+	else if (!ret)
 		reply_ok(p, r.id, ok);
 	json_decref(ok);
 }
@@ -266,19 +290,40 @@ static void serve(struct peer *p, const char *text, size_t len)
 /* --- peers -------------------------------------------------------------------------------------
  */
 
-/* seccomp: loop: recvfrom */
+/* A packet with what came along; more descriptors than room was made for the kernel closes. */
+/* seccomp: loop: recvmsg */
+static ssize_t receive(struct control *k, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(k->given))];
+	} room;
+	struct iovec iov = { .iov_base = k->packet, .iov_len = sizeof(k->packet) };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = room.bytes,
+			    .msg_controllen = sizeof(room.bytes) };
+	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	for (struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			memcpy(k->given, CMSG_DATA(c),
+			       MIN(c->cmsg_len - CMSG_LEN(0), sizeof(k->given)));
+	return n;
+}
+
 static void on_packet(void *arg, int fd, uint32_t events UNUSED)
 {
 	struct peer *p = arg;
 	struct control *k = p->control;
-	ssize_t n = recv(fd, k->packet, sizeof(k->packet), MSG_DONTWAIT);
+	ssize_t n = receive(k, fd);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
 	if (n > 0)
 		serve(p, k->packet, (size_t)n);
-	else
+	else if (!n || (errno != EAGAIN && errno != EINTR))
 		drop(p);
+	for (unsigned i = 0; i < CONTROL_SAVE_FDS; i++)
+		fd_close(&k->given[i]);
 }
 
 /* seccomp: loop: accept4 getsockopt epoll_ctl close */
@@ -324,6 +369,17 @@ void control_settled(struct control *k)
 	}
 }
 
+void control_saved(struct control *k, const struct err *e)
+{
+	struct peer *p = k->saver;
+
+	k->saver = NULL;
+	if (p && e)
+		reply_error(p, k->save_id, e);
+	else if (p)
+		reply_ok(p, k->save_id, NULL);
+}
+
 void control_end(struct control *k, const char *end, int code)
 {
 	struct control_event ev = { .kind = CONTROL_END, .code = code };
@@ -349,6 +405,7 @@ int control_open(struct control **out, const struct vm_config *c, struct machine
 	k->owner = geteuid();
 	k->pid = getpid();
 	k->started_ns = clock_host.wall_ns(&clock_host);
+	k->given[0] = k->given[1] = -1;
 	k->told = c->paused ? CONTROL_PAUSED : CONTROL_RUNNING;
 	for (unsigned i = 0; i < CONTROL_PEERS; i++)
 		k->peers[i] = (struct peer) { .control = k, .fd = -1 };

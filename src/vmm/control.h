@@ -35,6 +35,8 @@ void control_close(struct control *k);
 
 /** control_settled() - as machine_hooks.settled: answers who asked, tells the others. */
 void control_settled(struct control *k);
+/** control_saved() - machine_hooks.saved: the answer to a save. */
+void control_saved(struct control *k, const struct err *e);
 /** control_end() - the last packet to everybody. */
 void control_end(struct control *k, const char *end, int code);
 

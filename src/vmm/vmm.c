@@ -89,11 +89,20 @@ static void settled(void *ctx)
 		control_settled(v->control);
 }
 
+static void saved(void *ctx, const struct err *e)
+{
+	const struct vmm *v = ctx;
+
+	if (v->control)
+		control_saved(v->control, e);
+}
+
 static int lock_down(struct vmm *v, struct err *e)
 {
 	struct machine_hooks hooks = {
 		.vcpu_thread = vcpu_thread,
 		.settled = settled,
+		.saved = saved,
 		.ctx = v,
 	};
 	int ret;

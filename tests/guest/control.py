@@ -73,9 +73,9 @@ class Control(Packets):
                 return p
             self.events.append(p)
 
-    def do(self, what, **args):
+    def do(self, what, fds=(), **args):
         self.id += 1
-        self.s.send(json.dumps({'id': self.id, 'do': what, **args}).encode())
+        socket.send_fds(self.s, [json.dumps({'id': self.id, 'do': what, **args}).encode()], fds)
         p = self.reply()
         assert not p or p['id'] == self.id, p
         return p
@@ -144,7 +144,8 @@ class VM:
                  **({'initrd': INITRD} if INITRD else {}), **fds, **config}
         conf = os.memfd_create('config', 0)
         os.write(conf, json.dumps(whole).encode())
-        given = [config['tap_fd']] if config.get('tap_fd', 777) != 777 else []
+        given = [config[k] for k in ('tap_fd', 'state_fd', 'memory_fd')
+                 if config.get(k, 777) != 777]
         keep = (conf, stray, *fds.values(), *given)
         for fd in keep:
             os.set_inheritable(fd, True)

@@ -3,8 +3,16 @@
 
 # managed KERNEL INITRD [MODE] - runs control.py; standard input names what it must have found good
 managed() {
-	python3 "$TOP/tests/guest/control.py" "${HOLM%/*}/holm-vmm" "$1" "$2" "$ENGINE" "$TMP" \
-		${3:+"$3"} >"$TMP/managed.out" 2>"$TMP/managed.log" || tap_show "$TMP/managed.log"
+	managed_by control.py "$1" "$2" "$ENGINE" "$TMP" ${3:+"$3"}
+}
+
+# managed_by PROGRAM KERNEL INITRD ENGINE FOLDER [ARGUMENT...] - the same with another program
+managed_by() {
+	by=$1
+	shift
+	python3 "$TOP/tests/guest/$by" "${HOLM%/*}/holm-vmm" "$@" \
+		>"$TMP/managed.out" 2>"$TMP/managed.log" || tap_show "$TMP/managed.log"
+	grep "^# " "$TMP/managed.out"
 	while read -r want; do
 		if grep -q "^T ok $want\$" "$TMP/managed.out"; then
 			ok "$ENGINE, managed: $want"

@@ -7,6 +7,7 @@
  * special registers first (they carry the APIC's mode), the deadline timer after the APIC, events
  * and the processor state last.
  */
+#include "base/bytes.h"
 #include "base/log.h"
 #include "cpu/kvm/internal.h"
 #include "spec/x86.h"
@@ -121,11 +122,33 @@ static void regs_set(struct kvm_regs *k, const struct cpu_state *s)
 				 .rflags = s->rflags };
 }
 
+/* Offsets in the local APIC's page: SDM vol. 3A, table 10-1. */
+#define APIC_REG_ISR 0x100
+#define APIC_REG_IRR 0x200
+
 /* --- events and processor state -----------------------------------------------------------------
  */
 
+/*
+ * An interrupt on its way into the guest has left the APIC's IRR for its ISR (SDM vol. 3A, 10.8.4);
+ * neutral state has none on its way, so it goes back. The PIC's is not the APIC's: nothing is set.
+ */
+static void take_back(struct cpu_state *s, unsigned vector)
+{
+	unsigned word = vector / 32 * 16;
+	uint32_t bit = 1u << vector % 32;
+	uint8_t *isr = s->lapic + APIC_REG_ISR + word, *irr = s->lapic + APIC_REG_IRR + word;
+
+	if (!(get_le32(isr) & bit))
+		return;
+	put_le32(isr, get_le32(isr) & ~bit);
+	put_le32(irr, get_le32(irr) | bit);
+}
+
 static void events_get(struct cpu_state *s, const struct kvm_vcpu_events *k)
 {
+	if (k->interrupt.injected && !k->interrupt.soft)
+		take_back(s, k->interrupt.nr);
 	s->int_shadow = k->interrupt.shadow;
 	s->nmi_pending = k->nmi.pending || k->nmi.injected;
 	s->nmi_masked = k->nmi.masked;

@@ -356,6 +356,23 @@ static int move_tsc(struct cpu_vm *vm, uint64_t back)
 	return 0;
 }
 
+static int vm_get_clock(struct cpu_vm *vm, uint64_t *ns)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	if (ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+		return -errno;
+	*ns = clock.clock;
+	return 0;
+}
+
+static int vm_set_clock(struct cpu_vm *vm, uint64_t ns)
+{
+	struct kvm_clock_data clock = { .clock = ns };
+
+	return ioctl(vm->fd, KVM_SET_CLOCK, &clock) ? -errno : 0;
+}
+
 /*
  * How far the TSC went is measured, since on a host whose own is not stable KVM stops it with the
  * vCPU. The kernel's APIC timers go on meanwhile: one that comes due for the old TSC interrupts
@@ -364,10 +381,9 @@ static int move_tsc(struct cpu_vm *vm, uint64_t back)
 static int vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
 {
 	const struct cpu_vcpu *first = atomic_load(&vm->vcpu[0]);
-	struct kvm_clock_data clock = { 0 };
 	/* A tenth of the time: less is what the kernel put right on the way, and no leap. */
 	int64_t some = (int64_t)((unsigned __int128)ns * vm->cpuid.tsc_khz / 10000000), went;
-	uint64_t now;
+	uint64_t now = 0;
 	int ret;
 
 	if (!first)
@@ -382,11 +398,9 @@ static int vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
 	/* A KVM that only emulates takes the offset and forgets it. */
 	if (!ret && went > some && (int64_t)(tsc_now(first) - vm->tsc_stood) > went / 2)
 		ret = -ENOTSUP;
-	if (ret || ioctl(vm->fd, KVM_GET_CLOCK, &clock))
+	if (ret || vm_get_clock(vm, &now))
 		return ret;
-	now = clock.clock - MIN(ns, clock.clock);
-	clock = (struct kvm_clock_data) { .clock = now };
-	if (ioctl(vm->fd, KVM_SET_CLOCK, &clock))
+	if (vm_set_clock(vm, now - MIN(ns, now)))
 		log_line(LOG_WARN, "kvm", "kvmclock goes on: %s", strerror(errno));
 	return 0;
 }
@@ -427,6 +441,8 @@ const struct cpu_engine_ops cpu_kvm_engine = {
 	.vm_intr = vm_intr,
 	.vcpu_nmi = vcpu_nmi,
 	.vm_stand_still = vm_stand_still,
+	.vm_get_clock = vm_get_clock,
+	.vm_set_clock = vm_set_clock,
 	.vm_ioapic_routes = vm_ioapic_routes,
 	.vm_dirty_log = vm_dirty_log,
 	.vm_dirty_take = vm_dirty_take,

@@ -319,6 +319,18 @@ static int soft_vm_stand_still(struct cpu_vm *vm, bool on, uint64_t ns)
 	return 0;
 }
 
+static int soft_vm_get_clock(struct cpu_vm *vm, uint64_t *ns)
+{
+	*ns = soft_now(&vm->s) - vm->s.boot_ns;
+	return 0;
+}
+
+static int soft_vm_set_clock(struct cpu_vm *vm, uint64_t ns)
+{
+	vm->s.boot_ns = soft_now(&vm->s) - ns;
+	return 0;
+}
+
 static void soft_vcpu_nmi(struct cpu_vcpu *vc)
 {
 	atomic_fetch_or(&vc->s.lapic.events, LAPIC_EV_NMI);
@@ -510,6 +522,8 @@ const struct cpu_engine_ops cpu_soft_engine = {
 	.vm_intr = soft_vm_intr,
 	.vcpu_nmi = soft_vcpu_nmi,
 	.vm_stand_still = soft_vm_stand_still,
+	.vm_get_clock = soft_vm_get_clock,
+	.vm_set_clock = soft_vm_set_clock,
 	.vm_dirty_take = soft_vm_dirty_take,
 	.vcpu_stats = soft_vcpu_stats,
 };
