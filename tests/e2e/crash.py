@@ -66,7 +66,8 @@ class Worker(threading.Thread):
                 m.note(name, there=THERE, running=False)
             m.counts[f'create {status}'] += 1
             return
-        verb = self.random.choice(['start', 'start', 'kill', 'shutdown', 'pause', 'purge'])
+        verb = self.random.choice(['start', 'start', 'kill', 'shutdown', 'pause', 'purge',
+                                     'suspend', 'restore'])
         m.note(name, unsure=True, there=UNSURE if verb == 'purge' else None)
         body = {'timeout_ms': 200} if verb == 'shutdown' else None
         status, answer = self.d.call('POST', f'/v1/vms/{name}/{verb}', body)
@@ -78,13 +79,45 @@ class Worker(threading.Thread):
             _, op = self.d.call('GET', f'/v1/operations/{answer["id"]}?wait_ms=3000')
             if op.get('state') == 'done':
                 m.counts[f'{verb} done'] += 1
-                m.note(name, running=verb == 'start' or (None if verb == 'pause' else False))
+                m.note(name, running=AFTER[verb])
 
     def run(self):
         while not self.stop:
             try:
                 self.step(self.random.choice(self.names))
             except OSError:
+                time.sleep(0.005)
+
+
+# Whether a VM runs after a verb that was done; None: not to be told.
+AFTER = {'start': True, 'restore': True, 'kill': False, 'shutdown': False, 'pause': None,
+         'suspend': None}
+
+
+class Sleeper(threading.Thread):
+    """Has one VM suspended and restored all the time; what it counts must miss nothing."""
+
+    def __init__(self, d, name):
+        super().__init__()
+        self.d, self.name_of_vm, self.stop, self.naps = d, name, False, 0
+
+    def nap(self):
+        path = f'/v1/vms/{self.name_of_vm}'
+        state = self.d.ok('GET', path)['state']
+        verb = {'running': 'suspend', 'paused': 'resume', 'suspended': 'restore'}.get(state)
+        if not verb:
+            time.sleep(0.01)
+            return
+        status, answer = self.d.call('POST', f'{path}/{verb}')
+        if status == 202:
+            _, op = self.d.call('GET', f'/v1/operations/{answer["id"]}?wait_ms=3000')
+            self.naps += verb == 'restore' and op.get('state') == 'done'
+
+    def run(self):
+        while not self.stop:
+            try:
+                self.nap()
+            except (OSError, RuntimeError):
                 time.sleep(0.005)
 
 
@@ -152,6 +185,8 @@ def check(d, model, keepers):
     logs = set(os.listdir(os.path.join(d.state, 'vm')))
     assert logs <= set(ids), f'folders of no VM: {logs - set(ids)}'
     check_host(d, live, {i for i in live if ids[i]['config']['net'] != 'none'})
+    state = vms['sleeper']['state']
+    assert state in ('running', 'paused', 'suspended'), f'the sleeper is {state}'
     for name, pid in keepers.items():
         assert processes[vms[name]['id']] == pid, f'{name} has another process'
 
@@ -180,6 +215,14 @@ def strays():
     return count
 
 
+def load(d, model, rng, config):
+    workers = [Worker(d, model, i, rng.randrange(1 << 30), config) for i in range(3)]
+    workers.append(Sleeper(d, 'sleeper'))
+    for w in workers:
+        w.start()
+    return workers
+
+
 def main():
     tmp, kills = sys.argv[1], int(sys.argv[2])
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.randrange(1 << 30)
@@ -199,9 +242,9 @@ def main():
             d.ok('POST', '/v1/vms', {'name': name, 'config': config})
             d.done('POST', f'/v1/vms/{name}/start')
             keepers[name] = d.ok('GET', f'/v1/vms/{name}')['run']['pid']
-        workers = [Worker(d, model, i, rng.randrange(1 << 30), config) for i in range(3)]
-        for w in workers:
-            w.start()
+        d.ok('POST', '/v1/vms', {'name': 'sleeper', 'config': config})
+        d.done('POST', '/v1/vms/sleeper/start')
+        naps, workers = 0, load(d, model, rng, config)
         for kill in range(kills):
             time.sleep(rng.uniform(0.0, 0.25))
             d.kill()
@@ -210,26 +253,27 @@ def main():
                 w.stop = True
             for w in workers:
                 w.join(10)
+            naps += workers[-1].naps
             d.start()
             try:
                 check(d, model, keepers)
             except AssertionError as why:
                 print(f'kill {kill}: {why}\n{d.tail()}')
                 return 1
-            workers = [Worker(d, model, i, rng.randrange(1 << 30), config) for i in range(3)]
-            for w in workers:
-                w.start()
+            workers = load(d, model, rng, config)
         for w in workers:
             w.stop = True
         for w in workers:
             w.join(10)
         settle(d)
-        ticks = [counters(d, name) for name in keepers]
+        ticks = [counters(d, name) for name in (*keepers, 'sleeper')]
+        assert naps or kills < 10, 'the sleeper was never restored'
         left = strays()
         assert left == len(d.processes()), f'{left} processes, {len(d.processes())} known'
         intact = d.ok('GET', '/v1/audit/verify')
         assert intact['intact'], intact
-        print(f'# {kills} kills, keepers counted to {ticks}, {intact["entries"]} audit entries, '
+        print(f'# {kills} kills, keepers counted to {ticks}, the last one after {naps} '
+              f'restores, {intact["entries"]} audit entries, '
               f'answers: {dict(sorted(model.counts.items()))}')
     return 0
 

@@ -39,6 +39,25 @@ tap_show() {
 	tail -n 40 "$1" 2>/dev/null | tr -d '\r' | sed 's/^/#   /'
 }
 
+# tap_program NAME CMD... - its lines "ok - TEXT" and "not ok - TEXT" are this test's results; one
+# that ends in another way is one more
+tap_program() {
+	program_name=$1 program_bad=$TAP_BAD program_status=0
+	shift
+	"$@" >"$TMP/program.out" 2>"$TMP/program.err" </dev/null || program_status=$?
+	while IFS= read -r line; do
+		case $line in
+		"ok - "*) ok "${line#ok - }" ;;
+		"not ok - "*) not_ok "${line#not ok - }" ;;
+		*) echo "$line" ;;
+		esac
+	done <"$TMP/program.out"
+	if [ $program_status != 0 ] && [ "$TAP_BAD" = "$program_bad" ]; then
+		not_ok "$program_name came to its end"
+	fi
+	[ $program_status = 0 ] || tap_show "$TMP/program.err"
+}
+
 # check NAME CMD... - ok if CMD ends with 0; else its output is shown
 check() {
 	check_name=$1

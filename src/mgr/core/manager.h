@@ -200,6 +200,8 @@ void mgr_admit_init(struct mgr *m, const struct sched_size *capacity);
 void mgr_queue_adopt(struct mgr *m, struct vm *vm, bool running);
 /** mgr_queue_leave() - gives back its place or its room; whether it waited for its start. */
 bool mgr_queue_leave(struct mgr *m, struct vm *vm);
+/** mgr_save() - have the process of a VM that is being suspended write its state, and end it. */
+void mgr_save(struct mgr *m, struct vm *vm);
 /** mgr_arm_grace() - force when life.stop_by_ns has come. */
 void mgr_arm_grace(struct mgr *m, struct vm *vm);
 /** mgr_limit_io(), mgr_limit_net() - bytes a second that hold for a VM; 0: no limit. */

@@ -65,7 +65,9 @@ void mgr_report(struct mgr *m, struct vm *vm, enum vm_event ev)
 		return;
 	vm->life.state = step.next;
 	mgr_note(m, vm);
-	if (step.action == VM_ACT_DROP && m->runner->ops->drop)
+	if ((step.action == VM_ACT_DROP ||
+	     (step.action == VM_ACT_CLEAN && step.next != VM_SUSPENDED)) &&
+	    m->runner->ops->drop)
 		m->runner->ops->drop(m->runner, vm->id);
 	settle(m, vm, ev);
 }
@@ -216,6 +218,12 @@ static void on_hello(void *ctx, const char *id, const struct run_hello *h)
 		mgr_press(m, vm);
 		return;
 	}
+	if (vm->life.state == VM_SUSPENDING) {
+		/* Adopted in the middle of that: likewise. */
+		mgr_note(m, vm);
+		mgr_save(m, vm);
+		return;
+	}
 	mgr_limits_tell(m, vm);
 	if (m->host && m->host->started)
 		m->host->started(m->host_ctx, vm);
@@ -288,14 +296,6 @@ static void ended(struct mgr *m, struct vm *vm, const struct run_end *end)
 	mgr_admit_next(m);
 }
 
-static void on_ended(void *ctx, const char *id, const struct run_end *end)
-{
-	struct vm *vm = mgr_find_id(ctx, id);
-
-	if (vm)
-		ended(ctx, vm, end);
-}
-
 static void on_saved(void *ctx, const char *id, const struct err *why_not)
 {
 	struct mgr *m = ctx;
@@ -311,6 +311,23 @@ static void on_saved(void *ctx, const char *id, const struct err *why_not)
 	clean(m, vm);
 	mgr_report(m, vm, VM_IS_SAVED);
 	mgr_admit_next(m);
+}
+
+/* Ended in the middle of being saved, and what it left is whole: seen by another holmd. */
+static bool was_saved(struct mgr *m, const struct vm *vm)
+{
+	return vm->life.state == VM_SUSPENDING && m->runner->ops->is_saved &&
+	       m->runner->ops->is_saved(m->runner, vm->id);
+}
+
+static void on_ended(void *ctx, const char *id, const struct run_end *end)
+{
+	struct vm *vm = mgr_find_id(ctx, id);
+
+	if (vm && was_saved(ctx, vm))
+		on_saved(ctx, id, NULL);
+	else if (vm)
+		ended(ctx, vm, end);
 }
 
 const struct runner_client mgr_runner_client = {
@@ -336,6 +353,10 @@ static int recover_running(struct mgr *m, struct vm *vm, struct err *e)
 	if (ret != -ESRCH) {
 		err_prefix(e, "cannot tell whether VM '%s' runs", vm->name);
 		return ret;
+	}
+	if (was_saved(m, vm)) {
+		on_saved(m, vm->id, NULL);
+		return 0;
 	}
 	if ((vm->life.state == VM_STARTING || vm->life.state == VM_RESUMING) && !vm->life.run.pid) {
 		/* Asked for, acknowledged, not begun. */

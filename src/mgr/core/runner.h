@@ -86,6 +86,8 @@ struct runner_ops {
 	int (*load)(struct runner *r, const struct run_spec *s, struct err *e);
 	/** Remove the state that save() wrote. There where save() is. */
 	void (*drop)(struct runner *r, const char *id);
+	/** Whether the state of a VM without a process is whole on disk. There where save() is. */
+	bool (*is_saved)(struct runner *r, const char *id);
 	/** End it now; ended() follows. Nothing where there is none. */
 	void (*kill)(struct runner *r, const char *id);
 	/** Give back what a process had on the host. It has ended, or is ended by this. */

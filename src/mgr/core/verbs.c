@@ -47,7 +47,7 @@ static void ask(struct mgr *m, struct vm *vm, enum control_do what)
 		vm->unanswered++;
 }
 
-static void save(struct mgr *m, struct vm *vm)
+void mgr_save(struct mgr *m, struct vm *vm)
 {
 	struct err e = { 0 };
 
@@ -144,7 +144,7 @@ static void act(struct mgr *m, struct vm *vm, enum vm_action action)
 		ask(m, vm, CONTROL_RESUME);
 		break;
 	case VM_ACT_SAVE:
-		save(m, vm);
+		mgr_save(m, vm);
 		break;
 	case VM_ACT_SHUTDOWN:
 	case VM_ACT_REBOOT:

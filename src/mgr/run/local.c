@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "mgr/core/record.h"
 #include "mgr/run/place.h"
+#include "mgr/run/saved.h"
 #include "mgr/run/spawn.h"
 
 #include <errno.h>
@@ -46,6 +47,9 @@ struct proc {
 	struct request *waiting; /* oldest first */
 	unsigned n_waiting;
 	bool greeted; /* it has said hello on this connection */
+	bool saved;   /* its state is whole on disk: it has nothing more to say */
+	bool loaded;  /* made from saved state, and has not run yet */
+	bool paused;  /* of a loaded one: it is to stay so */
 	/* A process taken over by its guest may say anything, as fast as it can. */
 	struct loop_timer rest; /* armed: it is not listened to until then */
 	uint64_t window_ns;	/* the second that @unasked counts in */
@@ -165,6 +169,7 @@ static void proc_ended(struct proc *p, int status)
 {
 	struct local *l = p->owner;
 	struct run_end end = { .end = "killed", .code = 128 + SIGKILL };
+	bool saved = p->saved;
 	char id[17];
 
 	memcpy(id, p->id, sizeof(id));
@@ -175,7 +180,10 @@ static void proc_ended(struct proc *p, int status)
 	read_end(l, id, &end);
 	fail_waiting(p);
 	proc_free(p);
-	l->runner.client.ended(l->runner.client.ctx, id, &end);
+	if (saved)
+		l->runner.client.saved(l->runner.client.ctx, id, NULL);
+	else
+		l->runner.client.ended(l->runner.client.ctx, id, &end);
 }
 
 static void on_pid(void *arg, int fd UNUSED, uint32_t events UNUSED)
@@ -214,6 +222,78 @@ static bool is_vmm(pid_t pid)
 	return slash && !strncmp(slash + 1, "holm-vmm", 8);
 }
 
+struct parcel {
+	const struct control_request *request;
+	const int *fds; /* that go with it */
+	unsigned n_fds;
+};
+
+static ssize_t send_packet(int sock, const char *text, const struct parcel *x)
+{
+	char room[CMSG_SPACE(CONTROL_SAVE_FDS * sizeof(int))] = { 0 };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (x->n_fds) {
+		size_t len = x->n_fds * sizeof(int);
+		struct cmsghdr *c;
+
+		h.msg_control = room;
+		h.msg_controllen = CMSG_SPACE(len);
+		c = CMSG_FIRSTHDR(&h);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(len);
+		memcpy(CMSG_DATA(c), x->fds, len);
+	}
+	return sendmsg(sock, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int send_request(struct proc *p, const struct parcel *x, runner_reply_fn fn, void *ctx,
+			struct err *e)
+{
+	struct control_request q = *x->request;
+	struct request *w, **last;
+	MEM_AUTO char *text = NULL;
+
+	if (!p || p->sock < 0)
+		return err_set(e, -ENOTCONN, "the VM's process cannot be reached");
+	if (p->n_waiting >= UNANSWERED_MAX)
+		return err_set(e, -ETIMEDOUT,
+			       "the VM's process does not answer: %u requests are "
+			       "open",
+			       p->n_waiting);
+	q.id = ++p->owner->next_id;
+	text = control_request_encode(&q);
+	w = calloc(1, sizeof(*w));
+	if (!text || !w) {
+		free(w);
+		return err_set(e, -ENOMEM, "no memory for a request");
+	}
+	if (send_packet(p->sock, text, x) < 0) {
+		free(w);
+		return err_set(e, -errno, "the VM's process does not listen: %s", strerror(errno));
+	}
+	*w = (struct request) { .id = q.id, .fn = fn, .ctx = ctx };
+	for (last = &p->waiting; *last; last = &(*last)->next)
+		;
+	*last = w;
+	p->n_waiting++;
+	return 0;
+}
+
+/* A VM from saved state stands until that is gone from the disk: it fits its disks no more. */
+static void let_go(struct proc *p)
+{
+	struct control_request q = { .what = CONTROL_RESUME };
+	struct err e = { 0 };
+
+	p->loaded = false;
+	saved_drop(&p->owner->place, p->id);
+	if (!p->paused && send_request(p, &(struct parcel) { .request = &q }, NULL, NULL, &e))
+		log_line(LOG_WARN, "run", "VM %s: %s", p->id, e.msg);
+}
+
 static void on_hello(struct proc *p, const struct control_event *ev, pid_t pid)
 {
 	struct local *l = p->owner;
@@ -235,6 +315,10 @@ static void on_hello(struct proc *p, const struct control_event *ev, pid_t pid)
 		return;
 	}
 	p->greeted = true;
+	if (p->loaded) {
+		h.paused = p->paused;
+		let_go(p);
+	}
 	l->runner.client.hello(l->runner.client.ctx, p->id, &h);
 }
 
@@ -389,10 +473,13 @@ static int connect_control(struct proc *p, struct err *e)
 	return loop_fd_add(l->cfg.loop, p->sock, EPOLLIN, on_socket, p, &p->sock_watch, e);
 }
 
-static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e)
+/* @saved: folder of a saved state, or -1. */
+static int make_process(struct local *l, const struct run_spec *s, int saved, struct err *e)
 {
-	struct local *l = local_of(r);
-	struct spawn_env env = { .place = &l->place, .vmm = l->vmm, .own_uids = l->cfg.own_uids };
+	struct spawn_env env = {
+		.place = &l->place, .vmm = l->vmm, .own_uids = l->cfg.own_uids, .saved = saved
+	};
+	struct run_spec spec = *s;
 	struct proc *p;
 	pid_t pid = 0;
 	int ret;
@@ -402,7 +489,11 @@ static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e
 	p = proc_new(l, s->id, e);
 	if (!p)
 		return -ENOMEM;
-	ret = spawn_vmm(&env, s, &pid, e);
+	if (saved >= 0) {
+		p->loaded = spec.paused = true;
+		p->paused = s->paused;
+	}
+	ret = spawn_vmm(&env, &spec, &pid, e);
 	if (!ret) {
 		p->child = true;
 		if (l->cfg.made)
@@ -421,6 +512,83 @@ static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e
 	if (ret)
 		proc_free(p);
 	return ret;
+}
+
+static int local_spawn(struct runner *r, const struct run_spec *s, struct err *e)
+{
+	return make_process(local_of(r), s, -1, e);
+}
+
+static int local_load(struct runner *r, const struct run_spec *s, struct err *e)
+{
+	struct local *l = local_of(r);
+	FD_AUTO saved = saved_open(&l->place, s->id, e);
+
+	return saved < 0 ? saved : make_process(l, s, saved, e);
+}
+
+static void not_saved(struct proc *p, const struct err *e)
+{
+	p->owner->runner.client.saved(p->owner->runner.client.ctx, p->id, e);
+}
+
+static void on_written(void *ctx, const json_t *reply UNUSED, const struct err *e)
+{
+	struct proc *p = ctx;
+	struct err why = { 0 };
+
+	if (!e && saved_commit(&p->owner->place, p->id, &why))
+		e = &why;
+	if (e) {
+		saved_drop(&p->owner->place, p->id);
+		not_saved(p, e);
+		return;
+	}
+	/* Its end is the manager's word that it is saved. */
+	p->saved = true;
+	if (p->pidfd >= 0)
+		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+}
+
+static void on_stands(void *ctx, const json_t *reply UNUSED, const struct err *e)
+{
+	struct control_request q = { .what = CONTROL_SAVE };
+	struct proc *p = ctx;
+	struct err why = { 0 };
+	int fds[CONTROL_SAVE_FDS] = { -1, -1 };
+	struct parcel x = { &q, fds, CONTROL_SAVE_FDS };
+	int ret;
+
+	/* -EBUSY: it was paused before. */
+	if (e && e->code != -EBUSY) {
+		not_saved(p, e);
+		return;
+	}
+	ret = saved_begin(&p->owner->place, p->id, &fds[0], &fds[1], &why);
+	if (!ret)
+		ret = send_request(p, &x, on_written, p, &why);
+	for (unsigned i = 0; i < CONTROL_SAVE_FDS; i++)
+		fd_close(&fds[i]);
+	if (ret)
+		not_saved(p, &why);
+}
+
+static int local_save(struct runner *r, const char *id, struct err *e)
+{
+	struct control_request q = { .what = CONTROL_PAUSE };
+	struct proc *p = find(local_of(r), id);
+
+	return send_request(p, &(struct parcel) { .request = &q }, on_stands, p, e);
+}
+
+static void local_drop(struct runner *r, const char *id)
+{
+	saved_drop(&local_of(r)->place, id);
+}
+
+static bool local_is_saved(struct runner *r, const char *id)
+{
+	return saved_is_there(&local_of(r)->place, id);
 }
 
 /* The process that a VM's folder names, where it is a holm-vmm: a descriptor, or -ESRCH. */
@@ -495,36 +663,9 @@ static int local_adopt(struct runner *r, const char *id, struct run_end *end, st
 static int local_send(struct runner *r, const char *id, const struct control_request *request,
 		      runner_reply_fn fn, void *ctx, struct err *e)
 {
-	struct local *l = local_of(r);
-	struct proc *p = find(l, id);
-	struct control_request q = *request;
-	struct request *w, **last;
-	MEM_AUTO char *text = NULL;
+	struct parcel x = { .request = request };
 
-	if (!p || p->sock < 0)
-		return err_set(e, -ENOTCONN, "the VM's process cannot be reached");
-	if (p->n_waiting >= UNANSWERED_MAX)
-		return err_set(e, -ETIMEDOUT,
-			       "the VM's process does not answer: %u requests are "
-			       "open",
-			       p->n_waiting);
-	q.id = ++l->next_id;
-	text = control_request_encode(&q);
-	w = calloc(1, sizeof(*w));
-	if (!text || !w) {
-		free(w);
-		return err_set(e, -ENOMEM, "no memory for a request");
-	}
-	if (send(p->sock, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-		free(w);
-		return err_set(e, -errno, "the VM's process does not listen: %s", strerror(errno));
-	}
-	*w = (struct request) { .id = q.id, .fn = fn, .ctx = ctx };
-	for (last = &p->waiting; *last; last = &(*last)->next)
-		;
-	*last = w;
-	p->n_waiting++;
-	return 0;
+	return send_request(find(local_of(r), id), &x, fn, ctx, e);
 }
 
 static void local_kill(struct runner *r, const char *id)
@@ -563,6 +704,7 @@ static void local_clean(struct runner *r, const char *id)
 static void local_purge(struct runner *r, const char *id)
 {
 	local_clean(r, id);
+	saved_drop(&local_of(r)->place, id);
 	place_remove_state(&local_of(r)->place, id);
 }
 
@@ -595,6 +737,10 @@ static const struct runner_ops local_ops = {
 	.spawn = local_spawn,
 	.adopt = local_adopt,
 	.send = local_send,
+	.save = local_save,
+	.load = local_load,
+	.drop = local_drop,
+	.is_saved = local_is_saved,
 	.kill = local_kill,
 	.clean = local_clean,
 	.purge = local_purge,

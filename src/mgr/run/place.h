@@ -2,8 +2,8 @@
 /*
  * Where a VM's process has its things on the host; every name follows from the VM's id.
  *
- *   RUN/vm/ID/   control, console (sockets), exit, pid        gone with the process
- *   STATE/vm/ID/ console.a, console.b, vmm.log                 gone with the VM
+ *   RUN/vm/ID/   control, console (sockets), exit, pid, config.json   gone with the process
+ *   STATE/vm/ID/ console.a, console.b, vmm.log, saved/ (saved.h)      gone with the VM
  *
  * Both folders are the manager's alone (0700). Sockets are reached through a descriptor of their
  * folder, because a path in a socket's address has at most 107 bytes.

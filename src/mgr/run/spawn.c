@@ -36,6 +36,8 @@ enum {
 	FD_TAP,
 	FD_KERNEL,
 	FD_INITRD,
+	FD_STATE,
+	FD_MEMORY,
 	FD_DISK, /* the first of them */
 	FD_COUNT = FD_DISK + VM_DISKS_MAX
 };
@@ -44,7 +46,8 @@ enum {
 static const char *const fields[FD_DISK] = {
 	[FD_CONTROL] = "control_fd", [FD_CONSOLE] = "console_fd", [FD_LOG_A] = "log_fd_a",
 	[FD_LOG_B] = "log_fd_b",     [FD_EXIT] = "exit_fd",	  [FD_TAP] = "tap_fd",
-	[FD_KERNEL] = "kernel_fd",   [FD_INITRD] = "initrd_fd",
+	[FD_KERNEL] = "kernel_fd",   [FD_INITRD] = "initrd_fd",	  [FD_STATE] = "state_fd",
+	[FD_MEMORY] = "memory_fd",
 };
 
 struct spawn {
@@ -88,6 +91,24 @@ static int open_guest(struct spawn *s, struct err *e)
 	return ret;
 }
 
+static int open_saved(struct spawn *s, int dir, struct err *e)
+{
+	static const struct {
+		int fd;
+		const char *name;
+	} files[] = { { FD_STATE, "state" }, { FD_MEMORY, "memory" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		int fd = openat(dir, files[i].name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0)
+			return err_set(e, -errno, "cannot open the saved %s: %s", files[i].name,
+				       strerror(errno));
+		s->fd[files[i].fd] = fd;
+	}
+	return 0;
+}
+
 static int open_all(struct spawn *s, struct err *e)
 {
 	int ret = place_listen(s->run, "control", &s->fd[FD_CONTROL], e);
@@ -126,6 +147,21 @@ static int fill_config(const struct spawn *s, struct vm_config *c, struct err *e
 		ret = vm_config_set(c, "id", s->spec->id, e);
 	if (!ret && s->spec->paused)
 		ret = vm_config_set(c, "paused", "true", e);
+	return ret;
+}
+
+/* For who looks at a saved state, and for `holm run` of it. */
+static int note_config(const struct spawn *s, struct err *e)
+{
+	MEM_AUTO char *text = vm_config_encode(s->spec->config, false);
+	FD_AUTO fd = -1;
+	int ret;
+
+	if (!text)
+		return err_set(e, -ENOMEM, "no memory for the configuration");
+	ret = open_file(s->run, "config.json", O_WRONLY | O_TRUNC, &fd, e);
+	if (!ret && fd_write_full(fd, text, strlen(text)))
+		ret = err_set(e, -EIO, "cannot write the VM's config.json");
 	return ret;
 }
 
@@ -226,6 +262,10 @@ int spawn_vmm(const struct spawn_env *env, const struct run_spec *spec, pid_t *p
 	ret = place_make(env->place, spec->id, &s.run, &s.state, e);
 	if (!ret)
 		ret = open_all(&s, e);
+	if (!ret && env->saved >= 0)
+		ret = open_saved(&s, env->saved, e);
+	if (!ret)
+		ret = note_config(&s, e);
 	if (!ret && env->own_uids && own_uid_fits(spec->config)) {
 		s.uid = own_uid_of(spec->id);
 		s.vmm = open(env->vmm, O_PATH | O_CLOEXEC);

@@ -16,6 +16,7 @@ struct spawn_env {
 	const struct place *place;
 	const char *vmm; /* path of holm-vmm */
 	bool own_uids;	 /* a user id for each process, own_uid.h */
+	int saved;	 /* folder of a saved state that it goes on from (saved.h); -1: none */
 };
 
 /**
