@@ -96,7 +96,7 @@ const struct cmd_option *cmd_option_find(const struct cmd *c, const char *name, 
 
 extern const struct cmd_table cmd_table_run, cmd_table_vm, cmd_table_life, cmd_table_watch,
 	cmd_table_net, cmd_table_volume, cmd_table_pool, cmd_table_project, cmd_table_user,
-	cmd_table_sched, cmd_table_system;
+	cmd_table_sched, cmd_table_snapshot, cmd_table_system;
 /** The configuration's options of `holm run`, which `holm create` and `holm set` share. */
 extern const struct cmd_options cmd_config_options;
 

@@ -10,9 +10,9 @@
 
 /* Their order is that of the help and the manual. */
 static const struct cmd_table *const tables[] = {
-	&cmd_table_run,	 &cmd_table_vm,	    &cmd_table_life,   &cmd_table_watch,
-	&cmd_table_net,	 &cmd_table_volume, &cmd_table_pool,   &cmd_table_project,
-	&cmd_table_user, &cmd_table_sched,  &cmd_table_system,
+	&cmd_table_run,	 &cmd_table_vm,	    &cmd_table_life,	 &cmd_table_watch,
+	&cmd_table_net,	 &cmd_table_volume, &cmd_table_pool,	 &cmd_table_project,
+	&cmd_table_user, &cmd_table_sched,  &cmd_table_snapshot, &cmd_table_system,
 };
 
 static const struct cmd_exit exits[] = {

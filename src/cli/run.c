@@ -16,6 +16,7 @@
 #include "proto/config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,6 +38,34 @@ static int read_config(struct vm_config *c, const char *path, struct err *e)
 	return ret ? ret : vm_config_decode(c, (const char *)text, len, path, false, e);
 }
 
+/* A saved VM's configuration, and its files, which holm-vmm inherits. */
+static int open_saved(struct vm_config *c, const char *dir, struct err *e)
+{
+	const struct {
+		const char *name, *field;
+	} files[] = { { "state", "state_fd" }, { "memory", "memory_fd" } };
+	char path[VM_PATH_MAX + 16], number[16];
+	int ret;
+
+	if (strlen(dir) > VM_PATH_MAX)
+		return err_set(e, -EINVAL, "the path of --restore is longer than %d bytes",
+			       VM_PATH_MAX);
+	snprintf(path, sizeof(path), "%s/config.json", dir);
+	ret = read_config(c, path, e);
+	for (size_t i = 0; !ret && i < ARRAY_SIZE(files); i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i].name);
+		fd = open(path, O_RDONLY | O_NONBLOCK);
+		if (fd < 0)
+			return err_set(e, -errno, "cannot open the saved %s: %s", path,
+				       strerror(errno));
+		snprintf(number, sizeof(number), "%d", fd);
+		ret = vm_config_set(c, files[i].field, number, e);
+	}
+	return ret;
+}
+
 static int run_option(struct run *r, const struct cmd_option *opt, const char *value, struct err *e)
 {
 	if (!opt)
@@ -50,6 +79,8 @@ static int run_option(struct run *r, const struct cmd_option *opt, const char *v
 		r->managed = true;
 	else if (!strcmp(opt->name, "config"))
 		return read_config(&r->config, value, e);
+	else if (!strcmp(opt->name, "restore"))
+		return open_saved(&r->config, value, e);
 	else if (!strcmp(opt->name, "print-config"))
 		r->print_config = true;
 	else if (!strcmp(opt->name, "dry-run"))

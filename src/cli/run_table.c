@@ -44,6 +44,12 @@ static const struct cmd_option config_options[] = {
 	  .field = "forwards",
 	  .repeat = true },
 	{ .name = "cpus", .arg = "N", .help = "Number of vCPUs; 1 by default", .field = "cpus" },
+	{ .name = "cpu-model",
+	  .arg = "host|portable",
+	  .help = "What CPU the guest sees: all that the engine can give, or what both engines "
+		  "can, so that a VM saved on one goes on on the other; host by default",
+	  .field = "cpu_model",
+	  .values = "host portable" },
 	{ .name = "memory",
 	  .letter = 'm',
 	  .arg = "SIZE",
@@ -111,6 +117,11 @@ static const struct cmd_option config_options[] = {
 const struct cmd_options cmd_config_options = { config_options, ARRAY_SIZE(config_options), NULL };
 
 static const struct cmd_option run_options[] = {
+	{ .name = "restore",
+	  .arg = "DIR",
+	  .help = "Go on from a VM saved in DIR instead of booting, with its configuration; the "
+		  "engine may be another one; options behind it change it",
+	  .values = "@file" },
 	{ .name = "print-config", .help = "Print the configuration as JSON and end" },
 	{ .name = "dry-run", .help = "Open and build everything, run nothing, and end" },
 	{ .name = "detach",

@@ -332,7 +332,9 @@ static struct cpuid_leaf features(const struct apply *a, uint32_t leaf, uint32_t
 		if (r->leaf != leaf || r->subleaf != sub)
 			continue;
 		got = *leaf_reg(&in, r->reg);
-		if (a->p->soft)
+		if (a->p->soft && a->p->portable)
+			got = ((got & r->soft_keep) | r->soft_add) & r->kvm_keep;
+		else if (a->p->soft)
 			got = (got & r->soft_keep) | r->soft_add;
 		else if (a->p->portable)
 			got &= r->kvm_keep & (r->soft_keep | r->soft_add);

@@ -16,6 +16,7 @@
 
 #define LEAF_BYTES 28
 #define VERSION	   1
+#define NAME_ROOM  40
 
 void cpuid_save(const struct cpuid_table *t, struct snap_writer *w)
 {
@@ -157,6 +158,12 @@ static void add_name(char *list, size_t size, const struct word *w, unsigned bit
 	static const char *const regs[] = { "eax", "ebx", "ecx", "edx" };
 	size_t len = strlen(list);
 
+	/* Enough to see what kind of CPU it was. */
+	if (len > size - NAME_ROOM) {
+		if (!strstr(list, "..."))
+			snprintf(list + len, size - len, ", ...");
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct feature *f = &features[i];
 

@@ -234,6 +234,8 @@ static int build_engine(struct machine *m, struct err *e)
 	struct cpuid_policy policy = {
 		.vcpus = m->config->cpus,
 		.soft = machine_needs_exec(m),
+		/* A saved VM has its own, which must lie within what there is at most. */
+		.portable = m->config->cpu_model == VM_CPU_PORTABLE && !m->saved,
 	};
 	struct cpu_vm_config cfg = {
 		.vcpus = m->config->cpus,

@@ -2,8 +2,7 @@
 /*
  * Saved state, see save.h.
  *
- * The state file: 8 bytes "HOLMSAVE", u32 version, u32 CRC-32 (zlib's) of the rest, u64 length of
- * the rest, 8 bytes of 0; then records (snap/snap.h) with the sections
+ * The state file (snap/file.h) has the sections
  *
  *   machine     what must be alike: vCPUs, bytes of RAM, names of the devices; the clocks
  *   cpuid       the CPU that the guest knows
@@ -21,22 +20,15 @@
  */
 #include "machine/save.h"
 
-#include "base/bytes.h"
-#include "base/fd.h"
-#include "snap/snap.h"
+#include "snap/file.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
-#define MAGIC	    "HOLMSAVE"
 #define VERSION	    1
-#define HEAD	    32
-#define BODY_MAX    (16u << 20)
 #define SECTION	    48
 #define DEVICES_MAX (MACHINE_DEVS_MAX * 32)
 
@@ -109,24 +101,6 @@ static void put_devices(struct machine *m, struct snap_writer *w)
 	}
 }
 
-/* seccomp: loop: fsync */
-static int write_file(int fd, const struct snap_writer *w, struct err *e)
-{
-	uint8_t head[HEAD] = { 0 };
-	int ret;
-
-	memcpy(head, MAGIC, 8);
-	put_le32(head + 8, VERSION);
-	put_le32(head + 12, (uint32_t)crc32(0, w->buf, (unsigned)w->len));
-	put_le64(head + 16, w->len);
-	ret = fd_write_full(fd, head, sizeof(head));
-	if (!ret)
-		ret = fd_write_full(fd, w->buf, w->len);
-	if (!ret && fsync(fd))
-		ret = -errno;
-	return ret ? err_set(e, ret, "cannot write the VM's state: %s", strerror(-ret)) : 0;
-}
-
 static int put_all(struct machine *m, struct snap_writer *w, struct err *e)
 {
 	uint64_t kvmclock = 0;
@@ -151,7 +125,7 @@ int save_write(struct machine *m, int state_fd, int memory_fd, struct err *e)
 	snap_writer_init(&w);
 	ret = put_all(m, &w, e);
 	if (!ret)
-		ret = write_file(state_fd, &w, e);
+		ret = snap_file_write(state_fd, &w, e);
 	snap_writer_free(&w);
 	if (!ret)
 		ret = mem_save(m->mem, memory_fd, e);
@@ -168,41 +142,9 @@ static int bad(struct err *e, const char *why)
 	return err_set(e, -EBADMSG, "the saved state %s: take another one", why);
 }
 
-static int check_head(const uint8_t *buf, size_t len, struct err *e)
-{
-	if (len < HEAD || memcmp(buf, MAGIC, 8) != 0)
-		return bad(e, "is no state of Holm's");
-	if (get_le32(buf + 8) > VERSION)
-		return err_set(
-			e, -ENOTSUP,
-			"the saved state has version %u, and this Holm knows %u: use a newer "
-			"one",
-			get_le32(buf + 8), VERSION);
-	if (get_le64(buf + 16) != len - HEAD)
-		return bad(e, "is cut short");
-	if ((uint32_t)crc32(0, buf + HEAD, (unsigned)(len - HEAD)) != get_le32(buf + 12))
-		return bad(e, "has changed since it was written");
-	return 0;
-}
-
 int save_read(struct machine *m, struct err *e)
 {
-	int fd = m->config->state_fd, ret;
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(fd, &st))
-		return err_set(e, -errno, "cannot look at the saved state: %s", strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size < HEAD || st.st_size > HEAD + BODY_MAX)
-		return bad(e, "is no state of Holm's");
-	m->saved = malloc((size_t)st.st_size);
-	if (!m->saved)
-		return err_set(e, -ENOMEM, "no memory for the saved state");
-	n = fd_pread_full(fd, m->saved, (size_t)st.st_size, 0);
-	if (n < 0)
-		return err_set(e, (int)n, "cannot read the saved state: %s", strerror((int)-n));
-	ret = check_head(m->saved, (size_t)n, e);
-	return ret ? ret : snap_reader_init(&m->saved_reader, m->saved + HEAD, (size_t)n - HEAD, e);
+	return snap_file_read(m->config->state_fd, &m->saved, &m->saved_reader, e);
 }
 
 /* A number of the section "machine". */

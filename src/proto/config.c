@@ -29,6 +29,7 @@ static const char *const chr_names[] = {
 };
 static_assert(ARRAY_SIZE(chr_names) == VM_CHR_COUNT, "a name for each");
 
+static const char *const model_names[VM_CPU_COUNT] = { "host", "portable" };
 static const char *const reboot_names[] = {
 	[VM_REBOOT_RESTART] = "restart",
 	[VM_REBOOT_EXIT] = "exit",
@@ -509,6 +510,17 @@ static int set_metrics(struct vm_config *c, const char *value, struct err *e)
 	return store_path(&c->metrics, "metrics file", value, e);
 }
 
+static int set_cpu_model(struct vm_config *c, const char *value, struct err *e)
+{
+	int i = name_index(model_names, VM_CPU_COUNT, value, strlen(value));
+
+	if (i < 0)
+		return err_set(e, -EINVAL, "cpu_model '%.80s' is none: use host or portable",
+			       value);
+	c->cpu_model = (enum vm_cpu_model)i;
+	return 0;
+}
+
 static int set_on_reboot(struct vm_config *c, const char *value, struct err *e)
 {
 	int i = name_index(reboot_names, VM_REBOOT_COUNT, value, strlen(value));
@@ -681,6 +693,11 @@ static json_t *get_metrics(const struct vm_config *c)
 	return get_str(c->metrics);
 }
 
+static json_t *get_cpu_model(const struct vm_config *c)
+{
+	return json_string(model_names[c->cpu_model]);
+}
+
 static json_t *get_on_reboot(const struct vm_config *c)
 {
 	return json_string(reboot_names[c->on_reboot]);
@@ -773,6 +790,7 @@ static const struct config_field fields[] = {
 	{ "name", CONFIG_STRING, false, set_name, get_name },
 	{ "engine", CONFIG_STRING, false, set_engine, get_engine },
 	{ "cpus", CONFIG_NUMBER, false, set_cpus, get_cpus },
+	{ "cpu_model", CONFIG_STRING, false, set_cpu_model, get_cpu_model },
 	{ "memory", CONFIG_NUMBER, false, set_memory, get_memory },
 	{ "memory_merge", CONFIG_BOOL, false, set_memory_merge, get_memory_merge },
 	{ "kernel", CONFIG_STRING, false, set_kernel, get_kernel },

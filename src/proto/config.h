@@ -77,6 +77,9 @@ struct vm_chr {
 /** What to do when the guest resets itself. */
 enum vm_on_reboot { VM_REBOOT_RESTART, VM_REBOOT_EXIT, VM_REBOOT_COUNT };
 
+/** What CPU the guest sees: what the engine can give, or what both engines can. */
+enum vm_cpu_model { VM_CPU_HOST, VM_CPU_PORTABLE, VM_CPU_COUNT };
+
 enum vm_sandbox { VM_SANDBOX_ON, VM_SANDBOX_LOG, VM_SANDBOX_OFF, VM_SANDBOX_COUNT };
 
 /** All strings are on the heap and owned; NULL where not given. */
@@ -85,6 +88,7 @@ struct vm_config {
 	char *engine;	      /* "auto", "kvm", "soft" */
 	char *engine_options; /* "jit=off", or NULL */
 	unsigned cpus;
+	enum vm_cpu_model cpu_model;
 	uint64_t memory;   /* bytes, a multiple of 1 MiB */
 	bool memory_merge; /* the host may merge equal pages of it with others' */
 	char *kernel, *initrd, *append;

@@ -244,6 +244,26 @@ int snap_enter(const struct snap_reader *r, const char *name, uint32_t max_versi
 	return 0;
 }
 
+bool snap_next(const struct snap_reader *r, size_t *at, struct snap_item *out)
+{
+	struct record rec;
+
+	if (!next_record(r, at, &rec))
+		return false;
+	*out = (struct snap_item) { .kind = SNAP_ITEM_BYTES, .bytes = rec.value, .len = rec.len };
+	for (size_t i = 0; i < rec.name_len; i++)
+		out->name[i] = (char)(rec.name[i] > ' ' && rec.name[i] < 0x7f ? rec.name[i] : '?');
+	if (rec.kind == REC_NUMBER && rec.len == 8) {
+		out->kind = SNAP_ITEM_NUMBER;
+		out->number = get_le64(rec.value);
+	} else if (rec.kind == REC_SECTION && rec.len >= 4) {
+		out->kind = SNAP_ITEM_SECTION;
+		out->version = get_le32(rec.value);
+		return !snap_reader_init(&out->section, rec.value + 4, rec.len - 4, NULL);
+	}
+	return true;
+}
+
 /* Look one field up; @obj NULL only checks. */
 static int load_field(const struct snap_reader *r, void *obj, const struct snap_field *f,
 		      struct err *e)

@@ -56,6 +56,17 @@ struct snap_field {
 		.size = sizeof(((type *)0)->member)                                                \
 	}
 
+/** One record, whatever it is. Pointers are into the reader's buffer. */
+struct snap_item {
+	enum { SNAP_ITEM_NUMBER, SNAP_ITEM_BYTES, SNAP_ITEM_SECTION } kind;
+	char name[SNAP_NAME_MAX + 1]; /* what is not printable in it is '?' */
+	uint64_t number;
+	const uint8_t *bytes;
+	size_t len;
+	uint32_t version; /* of a section */
+	struct snap_reader section;
+};
+
 void snap_writer_init(struct snap_writer *w);
 void snap_writer_free(struct snap_writer *w);
 
@@ -91,6 +102,12 @@ int snap_find_bytes(const struct snap_reader *r, const char *name, const uint8_t
  */
 int snap_enter(const struct snap_reader *r, const char *name, uint32_t max_version,
 	       struct snap_reader *sub, uint32_t *version, struct err *e) MUST_CHECK;
+
+/**
+ * snap_next() - the record at *@at, which is 0 at first and is moved on.
+ * Return: false behind the last one, or where it is damaged.
+ */
+bool snap_next(const struct snap_reader *r, size_t *at, struct snap_item *out);
 
 /**
  * snap_load_fields() - fill an object from its table.

@@ -7,6 +7,7 @@
 Prints "ok - TEXT" or
 "not ok - TEXT" lines; ends with 1 where one is not ok.
 """
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,39 @@ def damaged(d, tmp):
     crash.counters(d, 'web')
 
 
+def by_hand(d, tmp):
+    """What is saved can be looked at, and run without a manager."""
+    d.done('POST', '/v1/vms/web/suspend')
+    saved, holm = os.path.join(folder(d), 'saved'), os.path.join(holmd.BIN, 'holm')
+    shown = subprocess.run([holm, 'snapshot', 'inspect', saved], capture_output=True, check=False)
+    state_of = json.loads(shown.stdout or b'{}')
+    check('snapshot inspect shows it', state_of.get('machine', {}).get('vcpus') == 1 and
+          'vcpu0' in state_of and 'device:pic' in state_of, shown)
+    with open(os.path.join(saved, 'state'), 'rb') as f:
+        cut = f.read()[:-1]
+    bad_place = os.path.join(tmp, 'bad')
+    os.makedirs(bad_place)
+    with open(os.path.join(bad_place, 'state'), 'wb') as f:
+        f.write(cut)
+    shown = subprocess.run([holm, 'snapshot', 'inspect', bad_place], capture_output=True,
+                           check=False)
+    check('and says what is cut short', shown.returncode not in (0, 1) and not shown.stdout and
+          b'cut short' in shown.stderr and shown.stderr.count(b'\n') == 1, shown)
+    with subprocess.Popen([holm, 'run', '--restore', saved, '--serial', f'file:{tmp}/serial'],
+                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+        time.sleep(1.5)
+        run.kill()
+        said = run.stderr.read()
+    with open(f'{tmp}/serial', encoding='ascii') as f:
+        numbers = [int(line, 16) for line in f.read().splitlines()[1:-1] if len(line) == 8]
+    last = [line for line in d.raw('GET', '/v1/vms/web/log')[1].decode().splitlines()
+            if len(line) == 8][-1]
+    check('holm run --restore counts on from there', len(numbers) > 2 and
+          int(last, 16) < numbers[0] <= int(last, 16) + 2 and
+          numbers == list(range(numbers[0], numbers[0] + len(numbers))), (last, numbers, said))
+    d.done('POST', '/v1/vms/web/restore')
+
+
 def removed(d):
     d.done('POST', '/v1/vms/web/suspend')
     where = folder(d)
@@ -132,6 +166,7 @@ def main(tmp):
         create(d, tmp, 'web')
         round_trips(d)
         damaged(d, tmp)
+        by_hand(d, tmp)
         if os.getuid() == 0:
             full_disk(d)
         else:

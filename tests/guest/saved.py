@@ -23,6 +23,7 @@ from control import FOLDER, VM, check  # pylint: disable=wrong-import-position
 
 DISK = f'{FOLDER}/disk.raw'
 PROOF_S = 60
+AWAY_S = 6  # once between two processes: no time for the guest
 
 
 def save(c, state, memory):
@@ -36,7 +37,8 @@ def save(c, state, memory):
 
 
 def start(n, engine, saved=None):
-    config = {'engine': engine, 'cpus': 2, 'disks': [DISK]}
+    config = {'engine': engine, 'cpus': 2, 'disks': [DISK],
+              'cpu_model': 'portable' if len(ENGINES) > 1 else 'host'}
     if saved:
         config.update(zip(('state_fd', 'memory_fd'), (os.open(p, os.O_RDONLY) for p in saved)))
     vm = VM(f'saved-{n % 2}', **config)
@@ -125,16 +127,18 @@ def main():
         f.truncate(16 << 20)
     guest, everything = Guest(), ('count', 'hash', 'disk')
     vm = start(0, ENGINES[0])
-    took, restored = [], []
+    took, restored, without = [], [], 0
     try:
         console, c = vm.console(), vm.control()
         stuck = guest.follow(console, everything, 120)
         if not check('the guest works', not stuck, f'{stuck} {guest.text} {errors(vm)}'):
             return
         refusals(c)
+        zero = time.time(), guest.up(console)
         for n in range(1, ROUNDS + 1):
             console.drain(random.uniform(0, 0.8))
             up = guest.up(console)
+            away = time.time()
             c.do('pause')
             # Not those that this one goes on from: their pages are its memory.
             saved = (f'{FOLDER}/state-{n % 2}', f'{FOLDER}/memory-{n % 2}')
@@ -149,6 +153,7 @@ def main():
             vm.end()
             if n == 1:
                 damaged(saved)
+            time.sleep(AWAY_S if n == 2 else 0)
             stood = time.time()
             vm = start(n, ENGINES[n % len(ENGINES)], saved)
             try:
@@ -157,8 +162,9 @@ def main():
                 check('goes on each time', False, f'round {n}: {e}: {vm.end()} {errors(vm)}')
                 return
             restored.append(time.time() - stood)
+            without += time.time() - away
             later = guest.up(console)
-            if not up <= later < up + 30:
+            if later < up:
                 check('the guest\'s clock goes on', False, f'round {n}: {up} then {later}')
                 return
             stuck = guest.follow(console, everything)
@@ -168,7 +174,10 @@ def main():
                 return
         check('saved each time', len(took) == ROUNDS)
         check('goes on each time', guest.seen['count'] > ROUNDS)
-        check('the guest\'s clock goes on', True)
+        # Linux looks after its clocks now and then, so at the end, not at once.
+        ran, shown = time.time() - zero[0] - without, guest.up(console) - zero[1]
+        check('the guest\'s clock goes on', abs(ran - shown) < AWAY_S / 2,
+              f'it ran for {ran:.1f} s and shows {shown:.1f}')
         print(f'# {ROUNDS} rounds; save {sorted(took)[ROUNDS // 2] * 1000:.0f} ms, new process to '
               f'its hello {sorted(restored)[ROUNDS // 2] * 1000:.0f} ms, medians', flush=True)
     finally:

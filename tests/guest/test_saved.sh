@@ -8,48 +8,9 @@ set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 . "$TOP/tests/guest/lib.sh"
 . "$TOP/tests/guest/managed.sh"
-guest_script saved <<'END'
-head -c 8388608 /dev/urandom >/tmp/data
-want=$(sha256sum </tmp/data)
-(
-	n=0
-	while :; do
-		n=$((n + 1))
-		[ "$(sha256sum </tmp/data)" = "$want" ] || echo "hash BAD"
-		echo "hash $n"
-	done
-) &
-(
-	n=0
-	while :; do
-		n=$((n + 1))
-		at=$((n % 4000))
-		yes "block $n" | head -c 4096 >/tmp/block
-		dd if=/tmp/block of=/dev/vda bs=4096 seek=$at conv=fsync 2>/dev/null || echo "disk BAD write"
-		echo 1 >/proc/sys/vm/drop_caches
-		dd if=/dev/vda bs=4096 skip=$at count=1 2>/dev/null | cmp - /tmp/block || echo "disk BAD"
-		echo "disk $n"
-	done
-) &
-n=0
-while :; do
-	n=$((n + 1))
-	echo "count $n"
-	echo "up $(cut -d' ' -f1 /proc/uptime)"
-	usleep 100000
-done
-END
+. "$TOP/tests/guest/saved.sh"
+saved_guest
+saved_wants >"$TMP/wants"
 managed_by saved.py "$GUEST/vmlinuz" "$TMP/saved.img" "${ENGINES:-$ENGINE}" "$TMP" \
-	"${ROUNDS:-12}" <<'END'
-rounds
-the guest works
-a VM that runs is not saved
-save without files is refused
-a full disk is told
-and the VM goes on
-damaged state ends with a sentence
-saved each time
-goes on each time
-the guest's clock goes on
-END
+	"${ROUNDS:-12}" <"$TMP/wants"
 tap_done

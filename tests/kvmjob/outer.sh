@@ -66,6 +66,35 @@ outer_image() {
 	rm -rf "$dir"
 }
 
+# outer_python NAME - a Python with as much of its library as the programs of tests/guest load, to
+# what the machine NAME takes along
+outer_python() {
+	python=/usr/bin/python3
+	with_libraries "$TMP/$1.d" usr/bin $python
+	$python -c 'import encodings.idna, fcntl, json, os, random, re, socket, struct, subprocess, sys
+import tempfile, time
+for m in list(sys.modules.values()):
+    f = getattr(m, "__file__", None)
+    if f and "/python3" in f:
+        print(f)
+import sysconfig
+print(sysconfig.get_path("stdlib") + "/os.py")' | sort -u | while read -r file; do
+		mkdir -p "$TMP/$1.d$(dirname "$file")"
+		cp "$file" "$TMP/$1.d$file"
+	done
+}
+
+# outer_wants LABEL - standard input names what "T ok" lines the machine "outer" must have printed
+outer_wants() {
+	while read -r want; do
+		if tr -d '\r' <"$TMP/outer.out" | grep -q "^T ok $want\$"; then
+			ok "$1: $want"
+		else
+			not_ok "$1: $want"
+		fi
+	done
+}
+
 # outer_run NAME SECONDS [OPTION...] - boots it with $OUTER_CPUS (2) CPUs, $OUTER_MEMORY (7168) MiB
 # and further options of QEMU's; $OUTER_APPEND goes to the kernel. The console goes to
 # $TMP/NAME.out, the status to $VM_RC

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <x86intrin.h>
 
 /* --- objects ---------------------------------------------------------------------------------- */
 
@@ -448,8 +449,14 @@ static int soft_vcpu_set_state(struct cpu_vcpu *vc, const struct cpu_state *s, s
 	for (unsigned i = 0; i < s->n_msrs; i++) {
 		uint32_t idx = s->msrs[i].index;
 
+		/* Not as the guest would write them: that changes the one by the other. */
+		if (idx == X86_MSR_TSC)
+			v->tsc_offset = (int64_t)(s->msrs[i].value - __rdtsc());
+		else if (idx == X86_MSR_TSC_ADJUST)
+			v->tsc_adjust = s->msrs[i].value;
 		/* Those with a field of their own, or set above. */
-		if (idx == X86_MSR_EFER || idx == X86_MSR_APIC_BASE || idx == X86_MSR_TSC_DEADLINE)
+		if (idx == X86_MSR_TSC || idx == X86_MSR_TSC_ADJUST || idx == X86_MSR_EFER ||
+		    idx == X86_MSR_APIC_BASE || idx == X86_MSR_TSC_DEADLINE)
 			continue;
 		if (soft_wrmsr(v, idx, s->msrs[i].value))
 			log_line(LOG_WARN, "soft", "vCPU %u: MSR %#x does not take %#llx", v->id,
