@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TARGET_MAX 80
-
 /* Whether this holmd has networks at all; else the request is answered. */
 static bool there(struct api_ctx *ctx, struct api_request *r)
 {
@@ -82,7 +80,7 @@ static int store(struct api_ctx *ctx, const char *what, const char *id, const ch
 
 	if (n && !body)
 		return err_set(e, -ENOMEM, "no memory for the network's record");
-	snprintf(target, sizeof(target), "network/%s", name);
+	target_write(target, "network", name);
 	a = mgr_entry(ctx->mgr, &ctx->by, what, target);
 	return ctx->store->ops->apply(ctx->store, &c, 1, &a, e);
 }
@@ -91,7 +89,7 @@ static void tell(struct api_ctx *ctx, const char *type, const char *id, const ch
 {
 	char target[TARGET_MAX];
 
-	snprintf(target, sizeof(target), "network/%s", name);
+	target_write(target, "network", name);
 	event_tell(&ctx->mgr->events, type, id, target, "", NULL);
 }
 
@@ -198,14 +196,14 @@ void h_network_delete(struct api_ctx *ctx, struct api_request *r, const char *co
 void h_network_verb(struct api_ctx *ctx, struct api_request *r, const char *const arg[])
 {
 	bool start = !strcmp(arg[1], "start");
-	char target[TARGET_MAX + 64];
+	char target[TARGET_MAX];
 	struct err e = { 0 };
 	int ret;
 
 	if (!there(ctx, r))
 		return;
 	ret = start ? netmgr_start(ctx->net, arg[0], &e) : netmgr_stop(ctx->net, arg[0], &e);
-	snprintf(target, sizeof(target), "network/%s", arg[0]);
+	target_write(target, "network", arg[0]);
 	mgr_audit(ctx->mgr, &ctx->by, start ? "network.start" : "network.stop", target,
 		  ret ? api_code_name(api_code_of(ret)) : "ok");
 	if (ret)

@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PROJECT_TARGET 80
-
 /* Makes a plan so, or fails as the plan or the store did. */
 static int carry_out(struct api_ctx *ctx, struct people_plan *plan, const char *what,
 		     const char *on, struct err *e)
@@ -33,18 +31,13 @@ static int carry_out(struct api_ctx *ctx, struct people_plan *plan, const char *
 	return ret;
 }
 
-static void target_of(char buf[PROJECT_TARGET], const char *kind, const char *name)
-{
-	snprintf(buf, PROJECT_TARGET, "%s/%s", kind, name);
-}
-
 /* The name in a body, for the audit log; the plan checks it. */
-static void body_target(char buf[PROJECT_TARGET], const char *kind, const struct api_request *r)
+static void body_target(char buf[TARGET_MAX], const char *kind, const struct api_request *r)
 {
 	json_t *body = json_loadb(r->body, r->body_len, 0, NULL);
 	const char *name = json_string_value(json_object_get(body, "name"));
 
-	target_of(buf, kind, name ? name : "");
+	target_write(buf, kind, name ? name : "");
 	json_decref(body);
 }
 
@@ -104,7 +97,7 @@ void h_projects_list(struct api_ctx *ctx, struct api_request *r, const char *con
 void h_projects_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
 	struct people_plan *plan = NULL;
-	char target[PROJECT_TARGET];
+	char target[TARGET_MAX];
 	struct err e = { 0 };
 	int ret = people_plan_project(ctx->people, r->body, r->body_len, &ctx->who, &plan, &e);
 
@@ -134,7 +127,7 @@ static size_t uses(const struct api_ctx *ctx, const struct project *x)
 static int check_project(struct api_ctx *ctx, struct api_request *r, const struct project *x,
 			 struct err *e)
 {
-	char target[PROJECT_TARGET];
+	char target[TARGET_MAX];
 	const char *name;
 
 	if (r->if_match && strtoull(r->if_match, NULL, 10) != x->etag)
@@ -153,13 +146,13 @@ void h_project_patch(struct api_ctx *ctx, struct api_request *r, const char *con
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
 	struct people_plan *plan = NULL;
-	char target[PROJECT_TARGET], id[PEOPLE_ID_LEN + 1];
+	char target[TARGET_MAX], id[PEOPLE_ID_LEN + 1];
 	struct err e = { 0 };
 	int ret;
 
 	if (!x)
 		return;
-	target_of(target, "project", x->name);
+	target_write(target, "project", x->name);
 	memcpy(id, x->id, sizeof(id));
 	ret = check_project(ctx, r, x, &e);
 	if (!ret)
@@ -172,13 +165,13 @@ void h_project_delete(struct api_ctx *ctx, struct api_request *r, const char *co
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
 	struct people_plan *plan = NULL;
-	char target[PROJECT_TARGET];
+	char target[TARGET_MAX];
 	struct err e = { 0 };
 	int ret;
 
 	if (!x)
 		return;
-	target_of(target, "project", x->name);
+	target_write(target, "project", x->name);
 	ret = people_plan_project_remove(ctx->people, x, uses(ctx, x), &plan, &e);
 	conclude_project(ctx, r, ret, plan, "project.rm", target, NULL, &e);
 }
@@ -187,13 +180,13 @@ void h_project_grant(struct api_ctx *ctx, struct api_request *r, const char *con
 {
 	const struct project *x = find_project(ctx, r, arg[0]);
 	struct people_plan *plan = NULL;
-	char target[PROJECT_TARGET], id[PEOPLE_ID_LEN + 1];
+	char target[TARGET_MAX], id[PEOPLE_ID_LEN + 1];
 	struct err e = { 0 };
 	int ret;
 
 	if (!x)
 		return;
-	target_of(target, "project", x->name);
+	target_write(target, "project", x->name);
 	memcpy(id, x->id, sizeof(id));
 	ret = people_plan_grant(ctx->people, x, r->body, r->body_len, &ctx->who, &plan, &e);
 	conclude_project(ctx, r, ret, plan, "project.grant", target, id, &e);
@@ -211,7 +204,7 @@ void h_users_list(struct api_ctx *ctx, struct api_request *r, const char *const 
 
 void h_users_create(struct api_ctx *ctx, struct api_request *r, const char *const arg[] UNUSED)
 {
-	char token[PEOPLE_TOKEN_LEN + 1], target[PROJECT_TARGET];
+	char token[PEOPLE_TOKEN_LEN + 1], target[TARGET_MAX];
 	struct people_plan *plan = NULL;
 	struct err e = { 0 };
 	int ret = people_plan_user(ctx->people, r->body, r->body_len, token, &plan, &e);
@@ -237,7 +230,7 @@ void h_user_delete(struct api_ctx *ctx, struct api_request *r, const char *const
 {
 	const struct user *u = people_user(ctx->people, arg[0]);
 	struct people_plan *plan = NULL;
-	char target[PROJECT_TARGET];
+	char target[TARGET_MAX];
 	struct err e = { 0 };
 	int ret;
 
@@ -245,7 +238,7 @@ void h_user_delete(struct api_ctx *ctx, struct api_request *r, const char *const
 		api_fail(r, API_NOT_FOUND, "there is no user '%s'", arg[0]);
 		return;
 	}
-	target_of(target, "user", u->name);
+	target_write(target, "user", u->name);
 	ret = people_plan_user_remove(ctx->people, u, &ctx->who, &plan, &e);
 	if (!ret)
 		ret = carry_out(ctx, plan, "user.rm", target, &e);

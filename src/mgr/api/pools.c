@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TARGET_MAX 80
-
 static json_t *encode(const struct stock_pool *p)
 {
 	MEM_AUTO char *text = pool_encode(&p->record);
@@ -62,7 +60,7 @@ void h_pools_create(struct api_ctx *ctx, struct api_request *r, const char *cons
 	vm_id_make(rec.id);
 	if (!ret && (!rec.name[0] || !rec.path[0]))
 		ret = err_set(&e, -EINVAL, "a pool needs a name and a path");
-	snprintf(target, sizeof(target), "pool/%s", rec.name);
+	target_write(target, "pool", rec.name);
 	a = mgr_entry(ctx->mgr, &ctx->by, "pool.create", target);
 	if (!ret)
 		ret = stock_add_pool(ctx->stock, &rec, &a, &e);
@@ -91,7 +89,7 @@ void h_pool_delete(struct api_ctx *ctx, struct api_request *r, const char *const
 
 	if (!p)
 		return;
-	snprintf(target, sizeof(target), "pool/%s", p->record.name);
+	target_write(target, "pool", p->record.name);
 	a = mgr_entry(ctx->mgr, &ctx->by, "pool.rm", target);
 	if (stock_remove_pool(ctx->stock, p, &a, &e))
 		api_fail_err(r, &e);

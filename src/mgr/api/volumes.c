@@ -19,8 +19,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define TARGET_MAX 80
-
 static struct pool *pool_of(struct api_ctx *ctx, const struct volume_record *v, struct err *e)
 {
 	struct stock_pool *p;
@@ -80,7 +78,7 @@ void h_volumes_list(struct api_ctx *ctx, struct api_request *r, const char *cons
 static struct audit_entry entry(struct api_ctx *ctx, const char *what, const char *name,
 				char target[TARGET_MAX])
 {
-	snprintf(target, TARGET_MAX, "volume/%s", name);
+	target_write(target, "volume", name);
 	return mgr_entry(ctx->mgr, &ctx->by, what, target);
 }
 
@@ -117,7 +115,7 @@ static void clone_done(struct clone *c)
 	struct audit_entry a;
 	struct err e = { 0 };
 
-	snprintf(target, sizeof(target), "volume/%s", c->record.name);
+	target_write(target, "volume", c->record.name);
 	a = mgr_entry(c->ctx->mgr, &by, "volume.clone", target);
 	stock_unclaim(c->ctx->stock, &c->claim);
 	if (stock_add_volume(c->ctx->stock, &c->record, &a, &e))
@@ -167,7 +165,7 @@ static int clone_begin(struct api_ctx *ctx, const struct volume_record *rec, str
 	ret = mgr_check_disk(ctx->mgr, rec->project, from->size, e);
 	if (!ret)
 		ret = volume_copy_begin(&c->copy, from_pool, from->name, to, rec->name, e);
-	snprintf(target, sizeof(target), "volume/%s", rec->name);
+	target_write(target, "volume", rec->name);
 	if (!ret) {
 		c->op = op_begin(&ctx->mgr->ops, "clone", "", target, rec->project);
 		if (!c->op)
@@ -465,7 +463,7 @@ void h_volume_upload(struct api_ctx *ctx, struct api_request *r, const char *con
 		ret = volume_upload_finish(u->to, &e);
 		u->to = NULL;
 	}
-	snprintf(target, sizeof(target), "volume/%s", v->name);
+	target_write(target, "volume", v->name);
 	mgr_audit(ctx->mgr, &ctx->by, "volume.upload", target,
 		  ret ? api_code_name(api_code_of(ret)) : "ok");
 	if (ret)

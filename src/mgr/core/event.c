@@ -20,6 +20,11 @@ static char *text_of(const struct event *ev, uint64_t at_ns, const char *target,
 	return text;
 }
 
+void target_write(char buf[TARGET_MAX], const char *kind, const char *name)
+{
+	snprintf(buf, TARGET_MAX, "%s/%s", kind, name);
+}
+
 void event_tell(struct event_log *l, const char *type, const char *id, const char *target,
 		const char *project, json_t *data)
 {

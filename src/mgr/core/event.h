@@ -18,6 +18,11 @@
 
 #define EVENT_KEEP 1024
 
+#define TARGET_MAX 80
+
+/** target_write() - "vm/web": how events, operations and the audit log name what they are about. */
+void target_write(char buf[TARGET_MAX], const char *kind, const char *name);
+
 struct event {
 	uint64_t seq;	  /* from 1 */
 	const char *type; /* "vm.state", "operation", "network"; static */

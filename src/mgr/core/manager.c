@@ -86,9 +86,9 @@ void mgr_measure(struct mgr *m, const struct vm *vm, struct sample *s, const jso
 
 void mgr_tell(struct mgr *m, const struct vm *vm)
 {
-	char target[VM_NAME_MAX + 4];
+	char target[TARGET_MAX];
 
-	snprintf(target, sizeof(target), "vm/%s", vm->name);
+	target_write(target, "vm", vm->name);
 	event_tell(&m->events, "vm.state", vm->id, target, vm->project,
 		   json_pack("{s:s, s:s}", "state", vm_state_name(vm->life.state), "reason",
 			     vm->life.reason));
@@ -327,7 +327,7 @@ int mgr_create(struct mgr *m, const struct mgr_actor *by, const json_t *body, st
 	       struct err *e)
 {
 	struct vm *vm = vm_new();
-	char target[VM_NAME_MAX + 4];
+	char target[TARGET_MAX];
 	struct audit_entry a;
 	int ret;
 
@@ -345,7 +345,7 @@ int mgr_create(struct mgr *m, const struct mgr_actor *by, const json_t *body, st
 	ret = insert(m, vm, e);
 	if (ret)
 		goto fail;
-	snprintf(target, sizeof(target), "vm/%s", vm->name);
+	target_write(target, "vm", vm->name);
 	a = mgr_entry(m, by, "vm.create", target);
 	ret = mgr_write(m, vm, &a, e);
 	if (ret) {
@@ -380,11 +380,11 @@ static int check_change(struct mgr *m, struct vm *vm, struct vm *fresh, const js
 static int write_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, struct vm *fresh,
 			struct err *e)
 {
-	char target[VM_NAME_MAX + 4];
+	char target[TARGET_MAX];
 	struct audit_entry a;
 	int ret;
 
-	snprintf(target, sizeof(target), "vm/%s", vm->name);
+	target_write(target, "vm", vm->name);
 	a = mgr_entry(m, by, "vm.set", target);
 	ret = mgr_write(m, fresh, &a, e);
 	if (ret)
@@ -435,6 +435,7 @@ static void change_forwards(struct mgr *m, struct vm *vm, const struct vm_config
 int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const json_t *body,
 	       uint64_t etag, struct err *e)
 {
+	char target[TARGET_MAX];
 	struct vm_config before;
 	struct vm *fresh;
 	bool renamed;
@@ -459,7 +460,8 @@ int mgr_change(struct mgr *m, const struct mgr_actor *by, struct vm *vm, const j
 	}
 	change_forwards(m, vm, &before);
 	mgr_limits_tell(m, vm);
-	event_tell(&m->events, "vm.changed", vm->id, vm->name, vm->project, NULL);
+	target_write(target, "vm", vm->name);
+	event_tell(&m->events, "vm.changed", vm->id, target, vm->project, NULL);
 	if (m->host && m->host->changed)
 		m->host->changed(m->host_ctx, vm, renamed);
 	return 0;

@@ -17,11 +17,6 @@
 
 static const struct mgr_actor holmd = { .user = "holmd", .from = "" };
 
-static void target_of(char buf[VM_NAME_MAX + 4], const struct vm *vm)
-{
-	snprintf(buf, VM_NAME_MAX + 4, "vm/%s", vm->name);
-}
-
 /* Asks the process; where there is no answer to be had, the operation fails. */
 static void on_reply(void *ctx, const json_t *reply UNUSED, const struct err *e)
 {
@@ -246,7 +241,7 @@ int mgr_verb(struct mgr *m, const struct mgr_actor *by, struct vm *vm, enum vm_e
 {
 	struct vm_step step = vm_step(vm->life.state, verb);
 	struct vm_life before = vm->life;
-	char target[VM_NAME_MAX + 4], what[32];
+	char target[TARGET_MAX], what[32];
 	struct audit_entry a;
 	int ret;
 
@@ -256,7 +251,7 @@ int mgr_verb(struct mgr *m, const struct mgr_actor *by, struct vm *vm, enum vm_e
 	ret = check_verb(m, vm, verb, e);
 	if (ret)
 		return ret;
-	target_of(target, vm);
+	target_write(target, "vm", vm->name);
 	snprintf(what, sizeof(what), "vm.%s", vm_event_name(verb));
 	a = mgr_entry(m, by, what, target);
 	if (step.action == VM_ACT_PURGE)
@@ -302,14 +297,14 @@ int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op, str
 int mgr_verb_self(struct mgr *m, struct vm *vm, enum vm_event verb, const char *reason)
 {
 	struct vm_step step = vm_step(vm->life.state, verb);
-	char target[VM_NAME_MAX + 4], what[32];
+	char target[TARGET_MAX], what[32];
 
 	if (!step.allowed)
 		return -EBUSY;
 	vm->life.state = step.next;
 	snprintf(vm->life.reason, sizeof(vm->life.reason), "%s", reason);
 	mgr_note(m, vm);
-	target_of(target, vm);
+	target_write(target, "vm", vm->name);
 	snprintf(what, sizeof(what), "vm.%s", vm_event_name(verb));
 	mgr_audit(m, &holmd, what, target, "ok");
 	act(m, vm, step.action);
