@@ -8,9 +8,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "mgr/run/place.h"
-#include "mgr/run/vmproc.h"
 #include "mgr/run/saved.h"
 #include "mgr/run/spawn.h"
+#include "mgr/run/vmproc.h"
 
 #include <errno.h>
 #include <fcntl.h>
