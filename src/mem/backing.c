@@ -16,6 +16,8 @@
 
 #define PAGE 4096u
 
+static const struct mem_backing none = { .fd = -1, .file = -1, .pagemap = -1 };
+
 static int open_memfd(struct mem_backing *b, const char *name, struct err *e)
 {
 	b->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -45,11 +47,14 @@ static void advise(const struct mem_backing *b, bool merge)
 int mem_backing_make(struct mem_backing *out, enum mem_backing_kind kind, const char *name,
 		     uint64_t size, struct err *e)
 {
-	struct mem_backing b = { .fd = -1, .size = size, .kind = kind };
+	struct mem_backing b = none;
 	bool shared = kind == MEM_BACKING_SHARED;
-	int rc = shared ? open_memfd(&b, name, e) : 0;
+	int rc;
 	void *p;
 
+	b.size = size;
+	b.kind = kind;
+	rc = shared ? open_memfd(&b, name, e) : 0;
 	if (rc)
 		goto fail;
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -60,6 +65,8 @@ int mem_backing_make(struct mem_backing *out, enum mem_backing_kind kind, const 
 		goto fail;
 	}
 	b.host = p;
+	if (!shared)
+		b.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	advise(&b, !shared);
 	*out = b;
 	return 0;
@@ -70,7 +77,7 @@ fail:
 
 int mem_backing_map(struct mem_backing *out, int fd, uint64_t size, bool merge, struct err *e)
 {
-	struct mem_backing b = { .fd = -1, .size = size, .kind = MEM_BACKING_SAVED };
+	struct mem_backing b = none;
 	struct stat st;
 	void *p;
 
@@ -87,6 +94,11 @@ int mem_backing_map(struct mem_backing *out, int fd, uint64_t size, bool merge, 
 	if (p == MAP_FAILED)
 		return err_set(e, -errno, "cannot map the saved memory: %m");
 	b.host = p;
+	b.size = size;
+	b.kind = MEM_BACKING_SAVED;
+	/* Both only make saving it again faster. */
+	b.file = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	b.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	advise(&b, merge);
 	*out = b;
 	return 0;
@@ -97,7 +109,9 @@ void mem_backing_free(struct mem_backing *b)
 	if (b->host)
 		munmap(b->host, b->size);
 	fd_close(&b->fd);
-	*b = (struct mem_backing) { .fd = -1 };
+	fd_close(&b->file);
+	fd_close(&b->pagemap);
+	*b = none;
 }
 
 /* From this size on a copy goes through the memfd. */
@@ -153,22 +167,60 @@ int mem_backing_discard(const struct mem_backing *b, uint64_t off, uint64_t len)
 	return ret < 0 ? -errno : 0;
 }
 
-/* seccomp: loop: lseek */
-bool mem_backing_data(const struct mem_backing *b, uint64_t *from, uint64_t *to)
+/* The next range that is more than a hole of @fd; false where there is none. */
+static bool next_of_file(int fd, uint64_t size, uint64_t *from, uint64_t *to)
 {
-	off_t data, hole;
+	off_t data = lseek(fd, (off_t)*from, SEEK_DATA), hole;
 
-	*to = b->size;
-	if (b->fd < 0 || *from >= b->size)
-		return *from < b->size;
-	data = lseek(b->fd, (off_t)*from, SEEK_DATA);
+	*to = size;
 	if (data < 0)
 		return errno != ENXIO; /* cannot tell: all of it */
-	hole = lseek(b->fd, data, SEEK_HOLE);
+	hole = lseek(fd, data, SEEK_HOLE);
 	*from = (uint64_t)data;
 	if (hole > data)
 		*to = (uint64_t)hole;
 	return true;
+}
+
+/* Pages of this process alone are looked for in steps of so many. */
+#define LOOK_PAGES 512u
+
+/* /proc/PID/pagemap, Linux, Documentation/admin-guide/mm/pagemap.rst. */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_FILE	(1ull << 61)
+
+/* Whether [@from, @to) may have pages that were written here. */
+static bool has_own_pages(const struct mem_backing *b, uint64_t from, uint64_t to)
+{
+	uint64_t entry[LOOK_PAGES], at = ((uintptr_t)b->host + from) / PAGE * sizeof(entry[0]);
+	size_t len = (to - from) / PAGE * sizeof(entry[0]);
+
+	if (b->pagemap < 0 || fd_pread_full(b->pagemap, entry, len, at) != (ssize_t)len)
+		return true;
+	for (size_t i = 0; i < len / sizeof(entry[0]); i++)
+		if ((entry[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) && !(entry[i] & PAGEMAP_FILE))
+			return true;
+	return false;
+}
+
+/* seccomp: loop: lseek pread64 */
+bool mem_backing_data(const struct mem_backing *b, uint64_t *from, uint64_t *to)
+{
+	if (*from >= b->size)
+		return false;
+	if (b->fd >= 0)
+		return next_of_file(b->fd, b->size, from, to);
+	for (; *from < b->size; *from = *to) {
+		uint64_t data = *from, end;
+
+		*to = MIN(b->size, *from + LOOK_PAGES * PAGE);
+		if (b->file >= 0 && next_of_file(b->file, b->size, &data, &end) && data < *to)
+			return true;
+		if (has_own_pages(b, *from, *to))
+			return true;
+	}
+	return false;
 }
 
 /* mincore(2) works by page tables: of private memory it tells what this process has mapped. */

@@ -35,6 +35,8 @@ struct mem_backing {
 	uint8_t *host; /* where it is mapped; NULL: nothing is */
 	uint64_t size; /* bytes, a multiple of a page */
 	int fd;	       /* the memfd; -1 where it is not shared */
+	int file;      /* of saved memory, for its holes; else -1 */
+	int pagemap;   /* of what is not shared: which pages are our own; -1: not known */
 	enum mem_backing_kind kind;
 };
 

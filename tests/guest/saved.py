@@ -174,9 +174,10 @@ def main():
                 return
         check('saved each time', len(took) == ROUNDS)
         check('goes on each time', guest.seen['count'] > ROUNDS)
-        # Linux looks after its clocks now and then, so at the end, not at once.
+        # Linux looks after its clocks now and then, so at the end, not at once. A guest runs a
+        # little before its hello is heard here, and a little after it is asked to stand.
         ran, shown = time.time() - zero[0] - without, guest.up(console) - zero[1]
-        check('the guest\'s clock goes on', abs(ran - shown) < AWAY_S / 2,
+        check('the guest\'s clock goes on', abs(ran - shown) < AWAY_S / 2 + ROUNDS * 0.1,
               f'it ran for {ran:.1f} s and shows {shown:.1f}')
         print(f'# {ROUNDS} rounds; save {sorted(took)[ROUNDS // 2] * 1000:.0f} ms, new process to '
               f'its hello {sorted(restored)[ROUNDS // 2] * 1000:.0f} ms, medians', flush=True)

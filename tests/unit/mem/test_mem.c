@@ -8,6 +8,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 
+#include <sys/stat.h>
+
 #include <cmocka.h>
 
 #include <errno.h>
@@ -329,6 +331,104 @@ static void merged_lazy_and_discard(void **state UNUSED)
 	mem_destroy(m);
 }
 
+static int fresh_file(void)
+{
+	int fd = memfd_create("saved", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static uint64_t on_disk(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static void put(struct mem *m, gpa_t gpa, char c)
+{
+	assert_int_equal(mem_write(m, gpa, &c, 1), 0);
+}
+
+static void has(const struct mem *m, gpa_t gpa, char want)
+{
+	char c;
+
+	assert_int_equal(mem_read(m, gpa, &c, 1), 0);
+	assert_int_equal(c, want);
+}
+
+/* Saved, gone on from, changed, and saved again: each file has what it is to have, and no more. */
+static void saved(void **state UNUSED)
+{
+	const uint64_t size = 5 * 1024 * MIB, hole = 0xc0000000;
+	int first = fresh_file(), second = fresh_file(), other = fresh_file();
+	static char many[4 * MIB];
+	struct mem *m = make(size, hole);
+	struct err e = { 0 };
+
+	put(m, 0, 'a');
+	put(m, hole - 1, 'b');
+	put(m, GIB4, 'c');
+	put(m, GIB4 + 2048 * MIB - 1, 'd');
+	put(m, 64 * MIB, 0); /* touched, of zeros */
+	memset(many, 'e', sizeof(many));
+	assert_int_equal(mem_write(m, 100 * MIB, many, sizeof(many)), 0);
+	assert_int_equal(mem_save(m, first, &e), 0);
+	mem_destroy(m);
+	assert_int_equal(lseek(first, 0, SEEK_END), (long long)size);
+	assert_in_range(on_disk(first), sizeof(many) + 4 * 4096, sizeof(many) + 8 * 4096);
+
+	assert_int_equal(mem_create(&m, NULL), 0);
+	assert_int_equal(mem_add_ram_saved(m, first, false, size + 4096, hole, &e), -EBADMSG);
+	assert_int_equal(mem_add_ram_saved(m, first, false, size, hole, &e), 0);
+	has(m, 0, 'a');
+	has(m, hole - 1, 'b');
+	has(m, GIB4, 'c');
+	has(m, GIB4 + 2048 * MIB - 1, 'd');
+	has(m, 100 * MIB + 4095, 'e');
+	has(m, 200 * MIB, 0);
+	put(m, 0, 'A');
+	put(m, 300 * MIB, 'f');
+	/* A page, and so many that they are given back as a whole. */
+	assert_int_equal(mem_discard(m, GIB4, 4096), 0);
+	assert_int_equal(mem_discard(m, 100 * MIB, sizeof(many)), 0);
+	has(m, GIB4, 0);
+	has(m, 101 * MIB, 0);
+	put(m, 103 * MIB, 'g');
+	assert_int_equal(mem_save(m, second, &e), 0);
+	assert_in_range(on_disk(second), 5 * 4096, 10 * 4096);
+	mem_destroy(m);
+
+	assert_int_equal(mem_create(&m, NULL), 0);
+	assert_int_equal(mem_add_ram_saved(m, second, true, size, hole, &e), 0);
+	has(m, 0, 'A');
+	has(m, hole - 1, 'b');
+	has(m, GIB4, 0);
+	has(m, 101 * MIB, 0);
+	has(m, 103 * MIB, 'g');
+	has(m, 300 * MIB, 'f');
+	mem_destroy(m);
+	/* The first is as it was. */
+	assert_int_equal(mem_create(&m, NULL), 0);
+	assert_int_equal(mem_add_ram_saved(m, first, false, size, hole, &e), 0);
+	has(m, 0, 'a');
+	has(m, 300 * MIB, 0);
+	has(m, 101 * MIB, 'e');
+	mem_destroy(m);
+	/* Private memory that was never a file. */
+	m = make_merged(6 * MIB, 4 * MIB);
+	put(m, GIB4 + MIB, 'h');
+	assert_int_equal(mem_save(m, other, &e), 0);
+	assert_int_equal(on_disk(other), 4096);
+	mem_destroy(m);
+	close(first);
+	close(second);
+	close(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +441,7 @@ int main(void)
 		cmocka_unit_test(lazy_and_discard),
 		cmocka_unit_test(merged_is_told_to_ksm),
 		cmocka_unit_test(merged_lazy_and_discard),
+		cmocka_unit_test(saved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
