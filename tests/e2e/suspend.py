@@ -132,6 +132,30 @@ def by_hand(d, tmp):
     d.done('POST', '/v1/vms/web/restore')
 
 
+def disks(d, tmp):
+    """What a suspended VM last saw of its disks must stay."""
+    disk = os.path.join(tmp, 'shared.raw')
+    with open(disk, 'wb') as f:
+        f.truncate(1 << 20)
+    d.ok('POST', '/v1/pools', {'name': 'pool', 'path': os.path.join(tmp, 'pool')})
+    d.ok('POST', '/v1/volumes', {'name': 'data', 'pool': 'pool', 'size': '1M'})
+    both = {'disks': [disk, 'volume:data']}
+    create(d, tmp, 'one', **both)
+    d.done('POST', '/v1/vms/one/suspend')
+    for given in (disk, 'volume:data'):
+        d.ok('POST', '/v1/vms', {'name': 'two', 'config': config_of(tmp, disks=[given])})
+        why = failed(d, '/v1/vms/two/start')
+        check(f'nobody else starts with its disk {os.path.basename(given)}', "VM 'one'" in why and
+              'suspended' in why, why)
+        d.ok('POST', '/v1/vms/two/purge')
+    got = d.call('PUT', '/v1/volumes/data/data', b'x' * (1 << 20))
+    check('its volume is not overwritten', got[0] == 409, got)
+    got = d.call('PATCH', '/v1/volumes/data', {'size': '512K', 'shrink': True})
+    check('nor cut', got[0] == 409, got)
+    d.done('POST', '/v1/vms/one/restore')
+    check('and it goes on with both', state(d, 'one')[0] == 'running', state(d, 'one'))
+
+
 def removed(d):
     d.done('POST', '/v1/vms/web/suspend')
     where = folder(d)
@@ -167,6 +191,7 @@ def main(tmp):
         round_trips(d)
         damaged(d, tmp)
         by_hand(d, tmp)
+        disks(d, tmp)
         if os.getuid() == 0:
             full_disk(d)
         else:

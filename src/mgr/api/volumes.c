@@ -241,14 +241,6 @@ void h_volume_get(struct api_ctx *ctx, struct api_request *r, const char *const 
 		api_reply_json(r, 200, encode(ctx, v));
 }
 
-/* Whether a VM has it and runs. */
-static bool in_use(const struct api_ctx *ctx, const struct volume_record *v)
-{
-	const struct vm *user = mgr_volume_user(ctx->mgr, v->name);
-
-	return user && vm_state_has_process(user->life.state);
-}
-
 /* {"size": N, "shrink": true}: the new size and whether data may be cut off. */
 static int resize(struct api_ctx *ctx, const struct volume_record *v, json_t *body, struct err *e)
 {
@@ -272,7 +264,8 @@ static int resize(struct api_ctx *ctx, const struct volume_record *v, json_t *bo
 	if (!ret && rec.size > v->size)
 		ret = mgr_check_disk(ctx->mgr, v->project, rec.size - v->size, e);
 	if (!ret)
-		ret = volume_resize(p, v->name, rec.size, shrink, in_use(ctx, v), e);
+		ret = volume_resize(p, v->name, rec.size, shrink,
+				    mgr_volume_in_use(ctx->mgr, v->name), e);
 	return ret ? ret : stock_change_volume(ctx->stock, &rec, &a, e);
 }
 
@@ -433,7 +426,8 @@ struct api_stream *volumes_upload(struct api_ctx *ctx, struct api_request *r,
 	u = calloc(1, sizeof(*u));
 	ret = !p ? e.code : !u ? err_set(&e, -ENOMEM, "no memory for an upload") : 0;
 	if (!ret)
-		ret = volume_upload_begin(&u->to, p, v->name, in_use(ctx, v), &e);
+		ret = volume_upload_begin(&u->to, p, v->name, mgr_volume_in_use(ctx->mgr, v->name),
+					  &e);
 	if (ret) {
 		free(u);
 		api_fail_err(r, &e);

@@ -152,6 +152,10 @@ int mgr_cancel(struct mgr *m, const struct mgr_actor *by, struct mgr_op *op,
 int mgr_check_disk(struct mgr *m, const char *project, uint64_t bytes, struct err *e) MUST_CHECK;
 /** mgr_volume_user() - a VM that has the disk "volume:NAME"; NULL: none. */
 const struct vm *mgr_volume_user(const struct mgr *m, const char *volume);
+/** mgr_volume_in_use() - whether a VM that has a process, or is suspended, has that disk. */
+bool mgr_volume_in_use(const struct mgr *m, const char *volume);
+/** mgr_check_disks_free() - -EBUSY where a suspended VM has a disk that @vm wants. */
+int mgr_check_disks_free(const struct mgr *m, const struct vm *vm, struct err *e) MUST_CHECK;
 /** mgr_project_uses() - VMs in a project, deleted ones among them. */
 size_t mgr_project_uses(const struct mgr *m, const char *project);
 /** mgr_audit() - an entry for something that changed no VM; failures are logged. */

@@ -54,23 +54,6 @@ int mgr_check_disk(struct mgr *m, const char *project, uint64_t bytes, struct er
 	return people_quota_check(m->people, x->id, &add, usage, &c, e);
 }
 
-const struct vm *mgr_volume_user(const struct mgr *m, const char *volume)
-{
-	for (size_t i = 0; i < m->n_vms; i++) {
-		const struct vm *vm = m->vms[i];
-
-		for (unsigned d = 0; d < vm->config.n_disks; d++) {
-			const char *path = vm->config.disks[d].path;
-
-			if (!strncmp(path, VM_DISK_VOLUME, strlen(VM_DISK_VOLUME)) &&
-			    !strcmp(path + strlen(VM_DISK_VOLUME), volume) &&
-			    vm->life.state != VM_DELETED)
-				return vm;
-		}
-	}
-	return NULL;
-}
-
 size_t mgr_project_uses(const struct mgr *m, const char *project)
 {
 	size_t n = 0;

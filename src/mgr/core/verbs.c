@@ -86,7 +86,9 @@ void mgr_launch(struct mgr *m, struct vm *vm)
 		mgr_start_failed(m, vm, e.msg);
 		return;
 	}
-	ret = vm_config_copy(&c, &vm->config, &e);
+	ret = mgr_check_disks_free(m, vm, &e);
+	if (!ret)
+		ret = vm_config_copy(&c, &vm->config, &e);
 	if (!ret)
 		ret = vm_config_set(&c, "name", vm->name, &e);
 	if (!ret)
