@@ -138,7 +138,6 @@ def main():
         for n in range(1, ROUNDS + 1):
             console.drain(random.uniform(0, 0.8))
             up = guest.up(console)
-            away = time.time()
             c.do('pause')
             # Not those that this one goes on from: their pages are its memory.
             saved = (f'{FOLDER}/state-{n % 2}', f'{FOLDER}/memory-{n % 2}')
@@ -151,10 +150,12 @@ def main():
             guest.follow(console, (), 0)
             c.do('quit')
             vm.end()
+            away = time.time()
             if n == 1:
                 damaged(saved)
             time.sleep(AWAY_S if n == 2 else 0)
             stood = time.time()
+            without += stood - away
             vm = start(n, ENGINES[n % len(ENGINES)], saved)
             try:
                 console, c = vm.console('read'), vm.control()
@@ -162,7 +163,6 @@ def main():
                 check('goes on each time', False, f'round {n}: {e}: {vm.end()} {errors(vm)}')
                 return
             restored.append(time.time() - stood)
-            without += time.time() - away
             later = guest.up(console)
             if later < up:
                 check('the guest\'s clock goes on', False, f'round {n}: {up} then {later}')
@@ -174,11 +174,11 @@ def main():
                 return
         check('saved each time', len(took) == ROUNDS)
         check('goes on each time', guest.seen['count'] > ROUNDS)
-        # Linux looks after its clocks now and then, so at the end, not at once. A guest runs a
-        # little before its hello is heard here, and a little after it is asked to stand.
-        ran, shown = time.time() - zero[0] - without, guest.up(console) - zero[1]
-        check('the guest\'s clock goes on', abs(ran - shown) < AWAY_S / 2 + ROUNDS * 0.1,
-              f'it ran for {ran:.1f} s and shows {shown:.1f}')
+        # While there was no process no time may have passed. Linux looks after its clocks now and
+        # then, so at the end, not at once.
+        shown, most = guest.up(console) - zero[1], time.time() - zero[0] - without
+        check('the guest\'s clock goes on', 0 < shown < most + AWAY_S / 3,
+              f'it can have run for {most:.1f} s and shows {shown:.1f}')
         print(f'# {ROUNDS} rounds; save {sorted(took)[ROUNDS // 2] * 1000:.0f} ms, new process to '
               f'its hello {sorted(restored)[ROUNDS // 2] * 1000:.0f} ms, medians', flush=True)
     finally:
