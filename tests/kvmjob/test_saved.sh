@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Saved state on KVM with hardware below it, QEMU's emulated AMD-V: from KVM to KVM, and to and fro
 # between KVM and the software engine. ROUNDS times each, 4 by default.
-# timeout: 500
+# timeout: 320
 # cost: 100
 # alone
 set -u
@@ -27,7 +27,9 @@ for engines in kvm kvm/soft; do
 	rm -f /tmp/a/*
 done
 END
-outer_run outer 480
+# With two CPUs QEMU's emulated AMD-V locks up now and then, see test_kvm.sh.
+OUTER_CPUS=1
+outer_run outer 300
 for engines in kvm kvm/soft; do
 	saved_wants | sed "s,^,$engines: ,"
 done >"$TMP/wants"
