@@ -181,6 +181,13 @@ int cpuid_check_within(const struct cpuid_table *saved, const struct cpuid_table
 {
 	char list[200] = "";
 
+	/* What the policy never gives no guest has seen. */
+	for (unsigned i = 0; i < saved->n; i++)
+		if (!cpuid_find(have, saved->leaf[i].leaf, saved->leaf[i].subleaf))
+			return err_set(
+				e, -ENOTSUP,
+				"the saved VM's CPU has leaf %#x.%u, which is not there here",
+				saved->leaf[i].leaf, saved->leaf[i].subleaf);
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		uint32_t missing = value(saved, &words[i]) & ~value(have, &words[i]);
 

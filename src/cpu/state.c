@@ -268,8 +268,17 @@ static int load_msrs(const struct snap_reader *r, struct cpu_state *s, struct er
 	if (len % MSR_BYTES || len / MSR_BYTES > CPU_MSRS_MAX)
 		return err_set(e, -EBADMSG, "the snapshot's list of MSRs has a wrong length");
 	s->n_msrs = 0;
-	for (size_t i = 0; i < len; i += MSR_BYTES)
-		cpu_state_set_msr(s, get_le32(p + i), get_le64(p + i + 4));
+	for (size_t i = 0; i < len; i += MSR_BYTES) {
+		uint32_t index = get_le32(p + i);
+		bool known = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(kept_msrs); k++)
+			known = known || kept_msrs[k] == index;
+		if (!known)
+			return err_set(e, -EBADMSG, "the snapshot has MSR %#x, which is not kept",
+				       index);
+		cpu_state_set_msr(s, index, get_le64(p + i + 4));
+	}
 	return 0;
 }
 

@@ -291,6 +291,7 @@ static int build_cpus(struct machine *m, struct err *e)
 	m->vcpus.ended = vcpu_ended;
 	m->vcpus.ended_ctx = m;
 	loop_lock(m->loop);
+	m->restored = m->saved;
 	ret = m->saved ? save_load(m, e) : bootup_load(m, e);
 	loop_unlock(m->loop);
 	return ret;
@@ -490,7 +491,7 @@ static int exit_code(const struct machine *m, enum machine_end end)
 static void engine_stand_still(struct machine *m, bool on, uint64_t ns)
 {
 	/* Before the first instruction there is nothing to hide. */
-	if (!m->vcpus.first_ns || !m->engine->vm_stand_still)
+	if ((!m->vcpus.first_ns && !m->restored) || !m->engine->vm_stand_still)
 		return;
 	if (m->engine->vm_stand_still(m->vm, on, ns))
 		log_line(LOG_INFO, "machine", "the guest's clocks went on during the pause");
@@ -522,6 +523,44 @@ static void go_on(struct machine *m)
 	loop_clock_changed(m->loop);
 }
 
+static void flushed(struct blk_req *r, int ret)
+{
+	r->off = ret ? 1 : 0; /* of a flush nobody else's */
+}
+
+/* What the guest takes for written must be on the disk like its memory that says so. */
+static int flush_disks(struct machine *m, struct err *e)
+{
+	loop_lock(m->loop);
+	for (unsigned i = 0; i < m->config->n_disks; i++) {
+		struct blk_info info;
+
+		m->flush[i].off = 0;
+		blk_info(m->blks[i], &info);
+		if (info.read_only || !info.can_flush)
+			continue;
+		m->flush[i] = (struct blk_req) { .op = BLK_OP_FLUSH, .done = flushed };
+		blk_submit(m->blks[i], &m->flush[i]);
+	}
+	loop_unlock(m->loop);
+	if (!wait_for_disks(m))
+		return err_set(e, -ETIMEDOUT, "the host does not end the disks' I/O");
+	for (unsigned i = 0; i < m->config->n_disks; i++)
+		if (m->flush[i].off)
+			return err_set(e, -EIO, "the host cannot bring disk %s to its medium",
+				       m->config->disks[i].path);
+	return 0;
+}
+
+/* Time that passed since it stands is nobody's: it must not show in what is saved. */
+static void forget_standing(struct machine *m)
+{
+	engine_stand_still(m, false, gclock_go(&m->clock));
+	gclock_stop(&m->clock);
+	engine_stand_still(m, true, 0);
+	loop_clock_changed(m->loop);
+}
+
 static void hold_disks(struct machine *m, bool on)
 {
 	loop_lock(m->loop);
@@ -543,8 +582,11 @@ static void save(struct machine *m)
 	hold_disks(m, false);
 	if (!wait_for_disks(m))
 		ret = err_set(&e, -ETIMEDOUT, "the host does not end the disks' I/O");
+	else
+		ret = flush_disks(m, &e);
 	hold_disks(m, true);
 	loop_lock(m->loop);
+	forget_standing(m);
 	if (!ret)
 		ret = save_write(m, m->save_fd[0], m->save_fd[1], &e);
 	fd_close(&m->save_fd[0]);

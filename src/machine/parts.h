@@ -70,6 +70,8 @@ struct machine {
 	/* Of a machine that is made from saved state, until it is made. */
 	uint8_t *saved;
 	struct snap_reader saved_reader;
+	bool restored;			    /* it was made from that: its guest's time has begun */
+	struct blk_req flush[VM_DISKS_MAX]; /* of a save */
 	/* Set once under the machine lock, read anywhere. */
 	atomic_int end; /* enum machine_end */
 	uint32_t end_code;

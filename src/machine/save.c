@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #define VERSION	    1
+#define TSC_APART   1000 /* one part in so many */
 #define SECTION	    48
 #define DEVICES_MAX (MACHINE_DEVS_MAX * 32)
 
@@ -174,9 +175,19 @@ int save_cpuid(struct machine *m, struct err *e)
 {
 	struct cpuid_table saved;
 	int ret = cpuid_load(&saved, &m->saved_reader, e);
+	uint32_t apart;
 
-	if (!ret)
-		ret = cpuid_check_within(&saved, &m->cpuid, e);
+	if (ret)
+		return ret;
+	apart = MAX(saved.tsc_khz, m->cpuid.tsc_khz) - MIN(saved.tsc_khz, m->cpuid.tsc_khz);
+	/* What is measured twice differs by some 20 parts in a million, more on a busy host. */
+	if (apart > saved.tsc_khz / TSC_APART)
+		return err_set(
+			e, -ENOTSUP,
+			"the saved VM's TSC runs at %u kHz, this host's at %u: restore it on "
+			"such a host",
+			saved.tsc_khz, m->cpuid.tsc_khz);
+	ret = cpuid_check_within(&saved, &m->cpuid, e);
 	if (!ret)
 		m->cpuid = saved;
 	return ret;
@@ -210,10 +221,10 @@ static int check_alike(struct machine *m, struct err *e)
 			       m->vcpus.n, (unsigned long long)(mem_ram_size(m->mem) >> 20));
 	device_list(m, list);
 	if (len != strlen(list) || memcmp(p, list, len) != 0)
-		return err_set(
-			e, -EINVAL,
-			"the saved VM has the devices %.*s, this one %s: restore it as it was",
-			(int)MIN(len, (size_t)200), (const char *)p, list);
+		return err_set(e, -EINVAL,
+			       "the saved VM has other devices than this one, which has %.200s: "
+			       "restore it as it was",
+			       list);
 	return 0;
 }
 

@@ -37,13 +37,20 @@ static bool collide(const struct vm_disk *a, const struct vm_disk *b)
 	return !strcmp(a->path, b->path) && (!a->readonly || !b->readonly);
 }
 
+/* Its memory holds what it last saw, and no lock holds that for it. */
+static bool is_saved(const struct vm *vm)
+{
+	return vm->life.state == VM_SUSPENDED || vm->life.state == VM_SUSPENDING ||
+	       (vm->life.state == VM_RESUMING && !vm->life.run.pid);
+}
+
 static const struct vm *suspended_with(const struct mgr *m, const struct vm_disk *d,
 				       const struct vm *asks)
 {
 	for (size_t i = 0; i < m->n_vms; i++) {
 		const struct vm *vm = m->vms[i];
 
-		if (vm == asks || vm->life.state != VM_SUSPENDED)
+		if (vm == asks || !is_saved(vm))
 			continue;
 		for (unsigned k = 0; k < vm->config.n_disks; k++)
 			if (collide(&vm->config.disks[k], d))

@@ -197,39 +197,6 @@ void mgr_call_back(struct mgr *m, struct vm *vm)
 	mgr_admit_next(m);
 }
 
-static void on_hello(void *ctx, const char *id, const struct run_hello *h)
-{
-	struct mgr *m = ctx;
-	struct vm *vm = mgr_find_id(m, id);
-	struct vm_run *r;
-
-	if (!vm)
-		return;
-	mgr_queue_adopt(m, vm, !h->paused);
-	vm->stands = h->paused;
-	r = &vm->life.run;
-	r->pid = h->pid;
-	r->started_ns = h->started_ns;
-	record_text(r->engine, sizeof(r->engine), h->engine);
-	record_text(r->why, sizeof(r->why), h->why);
-	if (vm->life.state == VM_STOPPING) {
-		/* Adopted in the middle of its end: ask again. */
-		mgr_note(m, vm);
-		mgr_press(m, vm);
-		return;
-	}
-	if (vm->life.state == VM_SUSPENDING) {
-		/* Adopted in the middle of that: likewise. */
-		mgr_note(m, vm);
-		mgr_save(m, vm);
-		return;
-	}
-	mgr_limits_tell(m, vm);
-	if (m->host && m->host->started)
-		m->host->started(m->host_ctx, vm);
-	mgr_report(m, vm, h->paused ? VM_IS_PAUSED : VM_IS_RUNNING);
-}
-
 static void on_state(void *ctx, const char *id, bool paused)
 {
 	struct vm *vm = mgr_find_id(ctx, id);
@@ -305,6 +272,15 @@ static void on_saved(void *ctx, const char *id, const struct err *why_not)
 		return;
 	if (why_not) {
 		mgr_request_failed(m, vm, why_not->msg);
+		/* One that never stood, or goes on already. */
+		if (!vm->stands)
+			mgr_report(m, vm, VM_IS_RUNNING);
+		return;
+	}
+	if (!vm_step(vm->life.state, VM_IS_SAVED).allowed) {
+		struct run_end end = { .end = "killed", .code = 137 };
+
+		ended(m, vm, &end);
 		return;
 	}
 	say(vm, "its state is on disk");
@@ -318,6 +294,50 @@ static bool was_saved(struct mgr *m, const struct vm *vm)
 {
 	return vm->life.state == VM_SUSPENDING && m->runner->ops->is_saved &&
 	       m->runner->ops->is_saved(m->runner, vm->id);
+}
+
+static void on_hello(void *ctx, const char *id, const struct run_hello *h)
+{
+	struct mgr *m = ctx;
+	struct vm *vm = mgr_find_id(m, id);
+	struct vm_run *r;
+
+	if (!vm)
+		return;
+	mgr_queue_adopt(m, vm, !h->paused);
+	vm->stands = h->paused;
+	r = &vm->life.run;
+	r->pid = h->pid;
+	r->started_ns = h->started_ns;
+	record_text(r->engine, sizeof(r->engine), h->engine);
+	record_text(r->why, sizeof(r->why), h->why);
+	if (vm->life.state == VM_STOPPING) {
+		/* Adopted in the middle of its end: ask again. */
+		mgr_note(m, vm);
+		mgr_press(m, vm);
+		return;
+	}
+	if (vm->life.state == VM_SUSPENDING) {
+		/* Adopted in the middle of that: likewise, or only its end was missing. */
+		mgr_note(m, vm);
+		if (was_saved(m, vm))
+			m->runner->ops->kill(m->runner, vm->id);
+		else
+			mgr_save(m, vm);
+		return;
+	}
+	mgr_limits_tell(m, vm);
+	if (m->host && m->host->started)
+		m->host->started(m->host_ctx, vm);
+	/* Adopted before it was let go. */
+	if (vm->life.state == VM_RESUMING && h->paused && !vm->start_paused) {
+		struct control_request q = { .what = CONTROL_RESUME };
+
+		mgr_report(m, vm, VM_IS_RUNNING);
+		(void)!m->runner->ops->send(m->runner, vm->id, &q, NULL, NULL, NULL);
+		return;
+	}
+	mgr_report(m, vm, h->paused ? VM_IS_PAUSED : VM_IS_RUNNING);
 }
 
 static void on_ended(void *ctx, const char *id, const struct run_end *end)

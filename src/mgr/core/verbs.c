@@ -25,6 +25,9 @@ static void on_reply(void *ctx, const json_t *reply UNUSED, const struct err *e)
 	/* Answers come in the order of questions: this one is to an earlier verb. */
 	if (--vm->unanswered)
 		return;
+	/* A verb before a suspend; how that ends its own answers tell. */
+	if (vm->life.state == VM_SUSPENDING)
+		return;
 	if (e)
 		mgr_request_failed(vm->mgr, vm, e->msg);
 	else

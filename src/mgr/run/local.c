@@ -76,11 +76,19 @@ static int local_load(struct runner *r, const struct run_spec *s, struct err *e)
 	struct local *l = local_of(r);
 	FD_AUTO saved = saved_open(&l->place, s->id, e);
 
-	return saved < 0 ? saved : make_process(l, s, saved, e);
+	int ret = saved < 0 ? saved : saved_check(saved, s->config, e);
+
+	return ret ? ret : make_process(l, s, saved, e);
 }
 
+/* It goes on where it was. */
 static void not_saved(struct proc *p, const struct err *e)
 {
+	struct control_request q = { .what = CONTROL_RESUME };
+
+	saved_abort(&p->owner->place, p->id);
+	if (p->ran)
+		(void)!proc_send(p, &(struct parcel) { .request = &q }, NULL, NULL, NULL);
 	p->owner->runner.client.saved(p->owner->runner.client.ctx, p->id, e);
 }
 
@@ -92,7 +100,6 @@ static void on_written(void *ctx, const json_t *reply UNUSED, const struct err *
 	if (!e && saved_commit(&p->owner->place, p->id, &why))
 		e = &why;
 	if (e) {
-		saved_drop(&p->owner->place, p->id);
 		not_saved(p, e);
 		return;
 	}
@@ -111,11 +118,13 @@ static void on_stands(void *ctx, const json_t *reply UNUSED, const struct err *e
 	struct parcel x = { &q, fds, CONTROL_SAVE_FDS };
 	int ret;
 
+	p->ran = false;
 	/* -EBUSY: it was paused before. */
 	if (e && e->code != -EBUSY) {
 		not_saved(p, e);
 		return;
 	}
+	p->ran = !e;
 	ret = saved_begin(&p->owner->place, p->id, &fds[0], &fds[1], &why);
 	if (!ret)
 		ret = proc_send(p, &x, on_written, p, &why);

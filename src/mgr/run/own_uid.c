@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,9 +37,39 @@ static bool is_mapped(const char *path)
 	return all;
 }
 
+/* What making such a process takes, and looking after it: capabilities(7). */
+#define NEEDED                                                                                     \
+	(1ull << 5 | 1ull << 6 | 1ull << 7 | 1ull << 19) /* KILL SETGID SETUID SYS_PTRACE          \
+							  */
+
+static bool has_capabilities(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	unsigned long long caps = 0;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return (caps & NEEDED) == NEEDED;
+}
+
+/* Whether a stranger may open /dev/kvm, with its group; so where there is none. */
+static bool kvm_in_reach(void)
+{
+	struct stat st;
+
+	if (stat("/dev/kvm", &st))
+		return true;
+	return (st.st_mode & 0006) == 0006 || (st.st_gid && (st.st_mode & 0060) == 0060);
+}
+
 bool own_uid_can(void)
 {
-	return !geteuid() && is_mapped("/proc/self/uid_map") && is_mapped("/proc/self/gid_map");
+	return !geteuid() && has_capabilities() && is_mapped("/proc/self/uid_map") &&
+	       is_mapped("/proc/self/gid_map");
 }
 
 bool own_uid_fits(const struct vm_config *c)
@@ -46,6 +77,8 @@ bool own_uid_fits(const struct vm_config *c)
 	for (unsigned i = 0; i < c->n_forwards; i++)
 		if (c->forwards[i].host_port < PORT_MAX_OWN)
 			return false;
+	if (strcmp(c->engine, "soft") != 0 && !kvm_in_reach())
+		return false;
 	return c->net != VM_NET_TAP;
 }
 

@@ -33,7 +33,8 @@ bool own_uid_can(void);
 
 /**
  * own_uid_fits() - whether @c's process can do without rights on the host: it opens no interface
- * by its name and no port below 1024. (Files it makes none where it is managed.)
+ * by its name and no port below 1024, and /dev/kvm's group may open that, or it asks for the
+ * software engine. (Files it makes none where it is managed.)
  */
 bool own_uid_fits(const struct vm_config *c);
 

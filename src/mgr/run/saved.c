@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,6 +126,58 @@ int saved_open(const struct place *p, const char *id, struct err *e)
 	return fd;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static int compare(const struct vm_config *was, const struct vm_config *now, struct err *e)
+{
+	bool alike = was->n_disks == now->n_disks;
+
+	for (unsigned i = 0; alike && i < was->n_disks; i++) {
+		const struct vm_disk *a = &was->disks[i], *b = &now->disks[i];
+
+		alike = !strcmp(a->path, b->path) && a->readonly == b->readonly &&
+			!strcmp(a->serial, b->serial);
+	}
+	if (!alike)
+		return err_set(
+			e, -EINVAL,
+			"the VM was saved with other disks: give it those again, or kill it");
+	if (was->net != now->net || !same_text(was->network, now->network) ||
+	    !same_text(was->tap, now->tap))
+		return err_set(e, -EINVAL,
+			       "the VM was saved with another network: give it that again, or kill "
+			       "it");
+	return 0;
+}
+
+int saved_check(int dir, const struct vm_config *now, struct err *e)
+{
+	FD_AUTO fd = openat(dir, "config.json", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	MEM_AUTO char *text = malloc(VM_CONFIG_MAX);
+	struct vm_config was;
+	ssize_t n;
+	int ret;
+
+	if (fd < 0 || !text)
+		return err_set(e, text ? -errno : -ENOMEM,
+			       "the saved configuration cannot be opened: %s", strerror(errno));
+	n = fd_read_full(fd, text, VM_CONFIG_MAX);
+	if (n < 0)
+		return err_set(e, (int)n, "the saved configuration cannot be read: %s",
+			       strerror((int)-n));
+	ret = vm_config_init(&was, e);
+	if (ret)
+		return ret;
+	ret = vm_config_decode(&was, text, (size_t)n, "saved config.json", false, e);
+	if (!ret)
+		ret = compare(&was, now, e);
+	vm_config_free(&was);
+	return ret;
+}
+
 void saved_drop(const struct place *p, const char *id)
 {
 	FD_AUTO dir = place_state(p, id);
@@ -133,6 +186,17 @@ void saved_drop(const struct place *p, const char *id)
 		return;
 	remove_folder(dir, FRESH);
 	/* By one step: half of it is never taken for whole. */
-	if (!renameat2(dir, WHOLE, dir, FRESH, RENAME_NOREPLACE))
+	if (renameat2(dir, WHOLE, dir, FRESH, RENAME_NOREPLACE))
+		return;
+	/* It must not be back after a power cut, when the guest has run. */
+	(void)fsync(dir);
+	remove_folder(dir, FRESH);
+}
+
+void saved_abort(const struct place *p, const char *id)
+{
+	FD_AUTO dir = place_state(p, id);
+
+	if (dir >= 0)
 		remove_folder(dir, FRESH);
 }

@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "mgr/run/place.h"
+#include "proto/config.h"
 
 #include <stdbool.h>
 
@@ -26,10 +27,18 @@ int saved_begin(const struct place *p, const char *id, int *state, int *memory,
 		struct err *e) MUST_CHECK;
 /** saved_commit() - both files are on the disk: make it whole; an older one goes. */
 int saved_commit(const struct place *p, const char *id, struct err *e) MUST_CHECK;
+/** saved_abort() - remove what was begun; a whole one stays. */
+void saved_abort(const struct place *p, const char *id);
 /** saved_is_there() - whether there is a whole one. */
 bool saved_is_there(const struct place *p, const char *id);
 /** saved_open() - the folder of a whole one: its descriptor, the caller's; -ENOENT. */
 int saved_open(const struct place *p, const char *id, struct err *e) MUST_CHECK;
+/**
+ * saved_check() - whether @now, paths resolved, has the disks and the network of the saved VM in
+ * folder @dir: the guest's memory is about those.
+ * Errors: -EINVAL (it has not), -EBADMSG and others of reading its config.json.
+ */
+int saved_check(int dir, const struct vm_config *now, struct err *e) MUST_CHECK;
 /** saved_drop() - remove it, and what was begun; nothing where there is none. */
 void saved_drop(const struct place *p, const char *id);
 

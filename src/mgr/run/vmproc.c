@@ -256,11 +256,12 @@ static void on_hello(struct proc *p, const struct control_event *ev, pid_t pid)
 		return;
 	}
 	p->greeted = true;
-	if (p->loaded) {
+	if (p->loaded)
 		h.paused = p->paused;
-		let_go(p);
-	}
+	/* The record says that it runs before it does. */
 	l->runner.client.hello(l->runner.client.ctx, p->id, &h);
+	if (p->loaded)
+		let_go(p);
 }
 
 static void on_event(struct proc *p, const struct control_event *ev, pid_t pid)

@@ -42,6 +42,7 @@ struct proc {
 	struct request *waiting; /* oldest first */
 	unsigned n_waiting;
 	bool greeted; /* it has said hello on this connection */
+	bool ran;     /* before it was to be saved */
 	bool saved;   /* its state is whole on disk: it has nothing more to say */
 	bool loaded;  /* made from saved state, and has not run yet */
 	bool paused;  /* of a loaded one: it is to stay so */

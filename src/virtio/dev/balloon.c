@@ -228,6 +228,20 @@ static int balloon_load(void *impl, const struct snap_reader *r, struct err *e)
 	return snap_load_fields(r, impl, fields, ARRAY_SIZE(fields), e);
 }
 
+/* The driver's buffer for figures is held all the time: back into its queue while state is taken.
+ */
+static void balloon_quiesce(void *impl, bool on)
+{
+	struct balloon *b = impl;
+
+	if (on && b->have_stats) {
+		virtq_unpop(virtio_dev_queue(b->dev, QUEUE_STATS));
+		b->have_stats = false;
+	}
+	if (!on && virtio_dev_ready(b->dev, QUEUE_STATS))
+		virtio_dev_schedule(b->dev, QUEUE_STATS);
+}
+
 static const struct virtio_dev_ops balloon_ops = {
 	.type = "virtio-balloon",
 	.id = VIRTIO_ID_BALLOON,
@@ -236,6 +250,7 @@ static const struct virtio_dev_ops balloon_ops = {
 	.config_write = balloon_config_write,
 	.queue_run = balloon_run,
 	.reset = balloon_reset,
+	.quiesce = balloon_quiesce,
 	.save = balloon_save,
 	.load = balloon_load,
 	.destroy = balloon_destroy,

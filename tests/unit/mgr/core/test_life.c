@@ -30,7 +30,7 @@ static const char *const expected[VM_STATE_COUNT] = {
 		      "rename>paused/record set>paused/record is-running>running/none "
 		      "is-ended>stopped/clean is-crashed>crashed/clean",
 	[VM_SUSPENDING] = "kill>stopping/kill rename>suspending/record is-saved>suspended/clean "
-			  "is-failed>paused/none is-ended>stopped/clean is-crashed>crashed/clean",
+			  "is-failed>paused/drop is-ended>stopped/clean is-crashed>crashed/clean",
 	[VM_SUSPENDED] = "restore>resuming/load kill>stopped/drop rm>deleted/drop "
 			 "purge>deleted/purge rename>suspended/record set>suspended/record",
 	[VM_RESUMING] = "kill>stopping/kill rename>resuming/record is-running>running/drop "
