@@ -17,8 +17,7 @@
  * - what ends in stopping ended as it was told to, however it did: a restart policy for crashes
  *   does not bring back what a user stopped.
  * - set and rename change the record; what can change in a living process the manager then
- *   applies. A state on disk fixes cpus and memory, which the manager refuses to change in
- *   suspended.
+ *   applies. What a state on disk does not fit, restore refuses.
  *
  * Threads: none of its own; all functions are pure.
  */
